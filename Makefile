@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help:   ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1|/' | column -t -s '|'
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Headrace needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing packages into $(VENV) (a minute or two, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready  ## virtual environment with everything
+
+demo: setup  ## the main job on this machine: real sensor data in, flows run, every sample accounted for
+	@$(BIN)/headrace demo
+
+test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs, kills
+	@$(BIN)/pytest
+
+check: setup  ## format, lint, types, rooms
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
+
+bench: setup  ## measure: events a second through the whole path against a bare loop
+	@$(BIN)/python -m benchmarks.whole_path
+
+.PHONY: help setup demo test check bench

@@ -1,0 +1,1 @@
+"""The workshop: groups chunks by sensor, decides when to seal, commits, hands over to runs."""

@@ -1,0 +1,156 @@
+"""How one event's part lies in a buffer: encoded and read back without copying samples.
+
+Layout, little-endian, chunks one after another in an element's body:
+
+    u32  length of what follows       u8  version   u8  kind      u8  dtype   u8  0
+    i64  sequence number              i64 enqueued, nanoseconds UTC
+    u32  samples                      u16 channels  u16 bytes of message id
+    then the message id, times as int64, values as samples x channels
+    (a dead letter: its JSON; an ignored event: nothing)
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from batching.errors import CorruptObject
+from batching.model import Chunk
+
+VERSION = 1
+SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
+DTYPES = ("float64", "float32", "int64", "int32", "int16")
+_HEAD = struct.Struct("<IBBBBqqIHH")
+_LENGTH = struct.Struct("<I")
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """An event set aside: what came, where, and why it could not be used."""
+
+    reason: str  # one of a small closed set, the metric's label
+    detail: str  # one sentence for a person
+    body: bytes  # up to 1 MiB of it
+    body_bytes: int  # how long it was
+    content_type: str = ""
+    properties: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class Encoded(NamedTuple):
+    """One chunk as it lies in a buffer, its payload not yet looked at."""
+
+    kind: int
+    sequence_number: int
+    enqueued_ns: int
+    samples: int
+    message_id: str
+    dtype: str
+    channels: int
+    payload: memoryview
+
+
+def encode_samples(chunk: Chunk) -> bytes:
+    """Encode samples: times as int64 of shape (n,), values of shape (n, channels)."""
+    values = np.ascontiguousarray(chunk.values)
+    times = np.ascontiguousarray(chunk.times_ns, dtype="<i8")
+    dtype = DTYPES.index(values.dtype.name)
+    return _encode(
+        SAMPLES,
+        chunk.sequence_number,
+        chunk.enqueued_ns,
+        chunk.message_id,
+        times.tobytes() + values.tobytes(),
+        (dtype, len(times), values.shape[1]),
+    )
+
+
+def encode_dead_letter(
+    letter: DeadLetter, *, sequence_number: int, enqueued_ns: int, message_id: str
+) -> bytes:
+    """Encode an event that could not be used."""
+    body = msgspec.msgpack.encode(letter)
+    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, body)
+
+
+def encode_ignored(*, sequence_number: int, enqueued_ns: int) -> bytes:
+    """Encode an event that is only counted."""
+    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", b"")
+
+
+def _encode(
+    kind: int,
+    sequence_number: int,
+    enqueued_ns: int,
+    message_id: str,
+    payload: bytes,
+    shape: tuple[int, int, int] = (0, 0, 0),
+) -> bytes:
+    dtype, samples, channels = shape
+    name = message_id.encode()[:1024]
+    length = _HEAD.size - _LENGTH.size + len(name) + len(payload)
+    head = _HEAD.pack(
+        length,
+        VERSION,
+        kind,
+        dtype,
+        0,
+        sequence_number,
+        enqueued_ns,
+        samples,
+        channels,
+        len(name),
+    )
+    return head + name + payload
+
+
+def read(body: bytes | memoryview) -> Iterator[Encoded]:
+    """Walk the chunks of an element's body.
+
+    Raises:
+        CorruptObject: the version is unknown or a chunk is cut; the partition's keys must be
+            wiped and its events read again.
+
+    """
+    view, at = memoryview(body), 0
+    while at < len(view):
+        chunk, at = _read_one(view, at)
+        yield chunk
+
+
+def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
+    try:
+        length, version, kind, dtype, _, sequence_number, enqueued_ns, samples, channels, name = (
+            _HEAD.unpack_from(view, at)
+        )
+    except struct.error as error:
+        raise CorruptObject("a chunk in the buffer is cut off") from error
+    end, start = at + _LENGTH.size + length, at + _HEAD.size
+    if version != VERSION or end > len(view):
+        raise CorruptObject(f"a chunk in the buffer is of version {version} or cut off")
+    chunk = Encoded(
+        kind,
+        sequence_number,
+        enqueued_ns,
+        samples,
+        bytes(view[start : start + name]).decode(errors="replace"),
+        DTYPES[dtype],
+        channels,
+        view[start + name : end],
+    )
+    return chunk, end
+
+
+def samples_of(chunk: Encoded) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
+    """Times of shape (n,) and values of shape (n, channels), both views of the buffer."""
+    n = chunk.samples
+    times = np.frombuffer(chunk.payload, dtype="<i8", count=n)
+    values = np.frombuffer(chunk.payload, dtype=np.dtype(chunk.dtype), offset=8 * n)
+    return times, values.reshape(n, chunk.channels)
+
+
+def dead_letter_of(chunk: Encoded) -> DeadLetter:
+    """Read back what `encode_dead_letter` wrote."""
+    return msgspec.msgpack.decode(chunk.payload, type=DeadLetter)

@@ -1,0 +1,48 @@
+"""Errors of the batching room, grouped by what the caller does next.
+
+BatchError
+├── SettingError            stop at start-up; the operator corrects a setting
+├── Transient               try again with backoff; the call may have been applied
+│   ├── BufferUnavailable   Redis did not answer
+│   └── StoreUnavailable    Blob Storage or the folder did not answer
+├── Reattach                forget the partition's state in memory and attach again
+├── WrongStore              the store is not the one it was: stop, an operator must look
+├── CorruptObject           an object cannot be what its name says: stop reading, keep the object
+└── NewerFormat             an object was written by a newer Headrace: upgrade this one
+"""
+
+
+class BatchError(Exception):
+    """Base of every error raised on purpose by this room."""
+
+
+class SettingError(BatchError):
+    """A setting has no meaning; the message names it and says what it accepts."""
+
+
+class Transient(BatchError):
+    """The same call may succeed later; it may have been applied already."""
+
+
+class BufferUnavailable(Transient):
+    """Redis did not answer in time."""
+
+
+class StoreUnavailable(Transient):
+    """The blob store did not answer in time."""
+
+
+class Reattach(BatchError):
+    """What this owner remembers of its partition no longer holds; the message says why."""
+
+
+class WrongStore(BatchError):
+    """The store belongs to another hub or group, or was replaced while the service ran."""
+
+
+class CorruptObject(BatchError):
+    """A stored object and its name disagree."""
+
+
+class NewerFormat(BatchError):
+    """A stored object has a format number above the one this version knows."""

@@ -1,0 +1,244 @@
+"""Frozen values that travel between rooms: chunks, entries, manifests, positions, run records.
+
+Every JSON object carries `format`; a reader takes the current and the previous one and
+refuses a newer one by name. Runs on Python 3.10 too, since flows read these objects.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
+
+from batching.errors import CorruptObject, NewerFormat
+from batching.names import Key
+
+FORMAT = 1
+Document = TypeVar("Document")
+
+
+class SealReason(str, Enum):
+    """Why a batch was sealed; the log line, the manifest and the metric label share it."""
+
+    MAX_SAMPLES = "max_samples"
+    MAX_BYTES = "max_bytes"
+    MAX_CHUNKS = "max_chunks"
+    MAX_AGE = "max_age"
+    DRAIN = "drain"
+    RESYNC = "resync"  # another owner was here: what this one believed of the buffer was wrong
+
+
+class EntryKind(str, Enum):
+    """What an entry of a manifest stands for."""
+
+    BATCH = "batch"
+    IGNORED = "ignored"
+    PARKED = "parked"
+    LOST = "lost"
+    RULES = "rules"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One batch (or one interval of ignored events) in a manifest.
+
+    Times are nanoseconds UTC since the epoch; `first` and `last` are sequence numbers.
+    `rows` are the batch's rows in its bundle, `chunks` its rows in the bundle's table of
+    chunks, both [from, to).
+    """
+
+    kind: str
+    stream: str
+    sensor: str
+    first: int
+    last: int
+    events: int
+    samples: int = 0
+    bytes: int = 0
+    time_first_ns: "int | None" = None
+    time_last_ns: "int | None" = None
+    opened: "int | None" = None
+    due: "int | None" = None
+    sealed: "int | None" = None
+    reason: "str | None" = None
+    policy: "str | None" = None
+    data: "str | None" = None
+    rows: "tuple[int, int]" = (0, 0)
+    chunks: "tuple[int, int]" = (0, 0)
+
+    @property
+    def key(self) -> Key:
+        """Stream and sensor."""
+        return Key(self.stream, self.sensor)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The n-th commit of a partition. `log` is the id of the store that it belongs to."""
+
+    log: str
+    hub: str
+    partition: str
+    n: int
+    written: int
+    writer: str
+    entries: "tuple[Entry, ...]"
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Store:
+    """The first object of a store: which hub and group it belongs to, and where each began."""
+
+    id: str
+    namespace: str
+    hub: str
+    hub_id: str
+    consumer_group: str
+    start: "dict[str, int]"  # partition -> the first sequence number that counts
+    created: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Position:
+    """Everything up to `checkpoint` is durable; manifests are read from `first` on."""
+
+    checkpoint: int
+    first: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class RunBatch:
+    """One batch of a run, and the manifest that committed it."""
+
+    partition: str
+    n: int
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The n-th run of a job: covers manifests [start, to) of each partition.
+
+    `start` is written as `from`. A record without batches starts nothing.
+    """
+
+    job: str
+    n: int
+    flow: str
+    store: str
+    hub: str
+    written: int
+    start: "dict[str, int]"
+    to: "dict[str, int]"
+    batches: "tuple[RunBatch, ...]"
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The decision to try a record again, its receipt, or the end after the last attempt."""
+
+    job: str
+    n: int
+    attempt: int
+    name: str
+    written: int
+    cause: "str | None" = None
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attempt made of its record; it is created once, and it alone is the effect."""
+
+    job: str
+    n: int
+    attempt: int
+    by: str  # "flow", or "workflow" for a flow without the mixin
+    outputs: str
+    written: int
+    facts: "dict[str, Any]" = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class RunPosition:
+    """All records of a job below `settled` have a result or have failed."""
+
+    settled: int
+    format: int = FORMAT
+
+
+class Chunk(NamedTuple):
+    """Samples that one event brought to one sensor.
+
+    `times_ns` is int64 of shape (n,), nanoseconds UTC; `values` has shape (n, channels).
+    """
+
+    sequence_number: int
+    enqueued_ns: int
+    message_id: str
+    times_ns: Any
+    values: Any
+
+
+class Element(NamedTuple):
+    """What one event gives to one key, encoded for the buffer by `batching.chunk`."""
+
+    key: Key
+    sequence_number: int
+    enqueued_ns: int
+    samples: int
+    body: bytes
+
+
+_NESTED = {"entries": Entry, "batches": RunBatch, "entry": Entry}
+_RENAMED = {"start": "from"}
+
+
+def dump(document: Any) -> bytes:
+    """Write one object of the store as JSON, `start` of a run record as `from`."""
+    plain = asdict(document)
+    if isinstance(document, RunRecord):
+        plain = {_RENAMED.get(name, name): value for name, value in plain.items()}
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def load(kind: "type[Document]", name: str, raw: bytes) -> Document:
+    """Read one object of the store.
+
+    Raises:
+        NewerFormat: it was written by a newer version.
+        CorruptObject: it is no JSON object, or a field is missing.
+
+    """
+    try:
+        plain = json.loads(raw)
+        written = plain["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptObject(f"{name} is no object of a Headrace store") from error
+    if written > FORMAT:
+        raise NewerFormat(f"{name} has format {written}, this Headrace reads up to {FORMAT}")
+    try:
+        return _build(kind, plain)
+    except (TypeError, KeyError) as error:
+        raise CorruptObject(f"{name} lacks a field of {kind.__name__}: {error}") from error
+
+
+def _build(kind: "type[Document]", plain: "dict[str, Any]") -> Document:
+    if kind is RunRecord and "from" in plain:
+        plain["start"] = plain.pop("from")
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    values = {name: _value(name, value) for name, value in plain.items() if name in known}
+    return kind(**values)
+
+
+def _value(name: str, value: Any) -> Any:
+    nested = _NESTED.get(name)
+    if nested is None:
+        return tuple(value) if name in ("rows", "chunks") else value
+    if name == "entry":
+        return _build(nested, value)
+    return tuple(_build(nested, item) for item in value)

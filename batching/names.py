@@ -1,0 +1,109 @@
+"""Names of objects in the store and of keys in Redis: one place, read by every room.
+
+Runs on Python 3.10 too, since flows read the store with it.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+BLOCK = 10_000
+DEAD_STREAM = "_dead"
+IGNORED_STREAM = "_ignored"
+URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
+
+
+class Key(NamedTuple):
+    """What a batch is gathered by: a stream and a sensor, within one partition."""
+
+    stream: str
+    sensor: str
+
+    def text(self) -> str:
+        """Spell the key for Redis and paths: the sensor is percent-encoded."""
+        return f"{self.stream}/{quote(self.sensor, safe='')}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Key":
+        """Read back what `text` spelled."""
+        stream, _, sensor = text.partition("/")
+        return cls(stream, unquote(sensor))
+
+
+DEAD = Key(DEAD_STREAM, "_")
+IGNORED = Key(IGNORED_STREAM, "_")
+
+
+def hub_id(namespace: str, hub: str, created_ms: int) -> str:
+    """Name one hub for ever: created anew, it numbers from zero, so it is another hub.
+
+    Args:
+        namespace: host name of the Event Hubs namespace, without a port.
+        hub: name of the hub.
+        created_ms: creation time of the hub, milliseconds UTC since the epoch.
+
+    """
+    return f"{quote(namespace, safe='')}_{quote(hub, safe='')}_{created_ms}"
+
+
+def number(n: int) -> str:
+    """Twelve digits, so that a listing is in order."""
+    return f"{n:012d}"
+
+
+def block(n: int) -> str:
+    """Name the folder of 10,000 numbers that holds n."""
+    return f"{n // BLOCK:08d}"
+
+
+STORE = "headrace.json"
+
+
+def manifest(hub: str, partition: str, n: int) -> str:
+    """Name manifest n: creating it is the n-th commit of the partition."""
+    return f"log/{hub}/{partition}/{block(n)}/{number(n)}.json"
+
+
+def data(stream: str, hub: str, partition: str, n: int, nonce: str) -> str:
+    """Name a bundle of manifest n; the nonce keeps two writers of one number apart."""
+    return f"data/{stream}/{hub}/{partition}/{block(n)}/{number(n)}-{nonce}.arrow"
+
+
+def position(hub: str, partition: str) -> str:
+    """Name the object that holds a partition's checkpoint."""
+    return f"position/{hub}/{partition}.json"
+
+
+def run(job: str, n: int) -> str:
+    """Name run record n of a job."""
+    return f"runs/{job}/{number(n)}.json"
+
+
+def attempt(job: str, n: int, k: int) -> str:
+    """Name the decision to make attempt k, from 2 on."""
+    return f"runs/{job}/{number(n)}.a{k}.json"
+
+
+def receipt(job: str, n: int, k: int) -> str:
+    """Name the receipt that attempt k was started."""
+    return f"runs/{job}/{number(n)}.a{k}.started.json"
+
+
+def failed(job: str, n: int) -> str:
+    """Name the end of a record whose last attempt failed."""
+    return f"runs/{job}/{number(n)}.failed.json"
+
+
+def run_position(job: str) -> str:
+    """Name the object that holds `settled`: all records below have a result or have failed."""
+    return f"runs/{job}/position.json"
+
+
+def result(job: str, n: int) -> str:
+    """Name the result of record n: its creation is the effect."""
+    return f"results/{job}/{number(n)}.json"
+
+
+def outputs(job: str, n: int, k: int) -> str:
+    """Name the folder of what attempt k of record n writes."""
+    return f"outputs/{job}/{number(n)}.a{k}/"

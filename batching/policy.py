@@ -1,0 +1,124 @@
+"""When a batch is sealed: one pure function, handed everything it may look at.
+
+The owner of a partition calls it for each chunk; Redis only keeps the state that it gives
+back. A decision can never lose or double an event, it only makes batches smaller or larger.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batching.errors import SettingError
+from batching.model import SealReason
+
+_STATE = struct.Struct("<Bqqqqq")
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SealPolicy:
+    """Triggers of one stream; None switches one off, except max_bytes.
+
+    A batch is sealed as soon as it holds `max_samples` samples or `max_chunks` chunks (the
+    last chunk may take it over), before a chunk would take it over `max_bytes`, and when
+    the first of its events is `max_age_ns` old.
+    """
+
+    max_samples: int | None = 100_000
+    max_bytes: int = 8 * 2**20
+    max_chunks: int | None = None
+    max_age_ns: int | None = 300 * 10**9
+
+    def __post_init__(self) -> None:
+        """Check that each trigger can fire."""
+        for name in ("max_samples", "max_bytes", "max_chunks", "max_age_ns"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise SettingError(f"{name} must be above zero, got {value}")
+
+
+class BatchState(NamedTuple):
+    """What triggers count of one open batch; kept in Redis as opaque bytes.
+
+    `opened_ns` is the enqueued time of its first event, `due_ns` when its age ends it (the
+    largest int64: never).
+    """
+
+    samples: int
+    size_bytes: int
+    chunks: int
+    opened_ns: int
+    due_ns: int
+
+    def pack(self) -> bytes:
+        """Encode for the buffer."""
+        return _STATE.pack(_VERSION, *self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> "BatchState":
+        """Read back what `pack` wrote."""
+        return cls(*_STATE.unpack(raw)[1:])
+
+
+class Arrival(NamedTuple):
+    """What triggers may know of a chunk."""
+
+    samples: int
+    size_bytes: int
+    enqueued_ns: int
+
+
+class Decision(NamedTuple):
+    """Seal the open batch before this chunk, and the one that then holds it, or not."""
+
+    before: SealReason | None
+    state: BatchState
+    after: SealReason | None
+
+
+NEVER_NS = 2**63 - 1
+
+
+def decide(state: BatchState | None, chunk: Arrival, policy: SealPolicy) -> Decision:
+    """Decide where batches end around one chunk.
+
+    Args:
+        state: the open batch of the chunk's sensor, None if there is none.
+        chunk: what arrived.
+        policy: the stream's triggers.
+
+    Returns:
+        Why the open batch is sealed first (None: it is not), the state of the batch that
+        holds the chunk, and why that one is sealed at once (None: it stays open).
+
+    """
+    before = _ends_before(state, chunk, policy)
+    if state is None or before is not None:
+        due = NEVER_NS if policy.max_age_ns is None else chunk.enqueued_ns + policy.max_age_ns
+        state = BatchState(0, 0, 0, chunk.enqueued_ns, due)
+    state = state._replace(
+        samples=state.samples + chunk.samples,
+        size_bytes=state.size_bytes + chunk.size_bytes,
+        chunks=state.chunks + 1,
+    )
+    return Decision(before, state, _ends_after(state, policy))
+
+
+def _ends_before(state: BatchState | None, chunk: Arrival, policy: SealPolicy) -> SealReason | None:
+    if state is None:
+        return None
+    if chunk.enqueued_ns > state.due_ns:  # a backlog gives the batches that live traffic gave
+        return SealReason.MAX_AGE
+    if state.size_bytes + chunk.size_bytes > policy.max_bytes:
+        return SealReason.MAX_BYTES
+    return None
+
+
+def _ends_after(state: BatchState, policy: SealPolicy) -> SealReason | None:
+    if policy.max_samples is not None and state.samples >= policy.max_samples:
+        return SealReason.MAX_SAMPLES
+    if state.size_bytes >= policy.max_bytes:
+        return SealReason.MAX_BYTES
+    if policy.max_chunks is not None and state.chunks >= policy.max_chunks:
+        return SealReason.MAX_CHUNKS
+    return None

@@ -1,0 +1,242 @@
+"""What batching asks of the world; adapters answer, tests substitute."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from batching.model import SealReason
+from batching.names import Key
+
+
+class Clock(Protocol):
+    """Time, so that tests can own it."""
+
+    def now_ns(self) -> int:
+        """Wall time, nanoseconds UTC since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Objects by name under one root: a folder, or a container and prefix in Azure.
+
+    A read sees every finished write. Each call raises StoreUnavailable when the store does
+    not answer, is throttled or fails; the caller may repeat any of them.
+    """
+
+    @property
+    def uri(self) -> str:
+        """Where the root is: `file:///...` or `https://account/container/prefix`, no slash."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """Read an object whole; None if there is none."""
+        ...
+
+    async def get_range(self, name: str, offset: int, length: int) -> bytes | None:
+        """Read part of an object (shorter at its end); None if there is none."""
+        ...
+
+    async def create(self, name: str, parts: Sequence[bytes | memoryview]) -> bool:
+        """Write an object that must not exist yet, from parts; False if it exists."""
+        ...
+
+    async def get_versioned(self, name: str) -> tuple[bytes, str] | None:
+        """Read an object and its version; None if there is none."""
+        ...
+
+    async def replace(self, name: str, body: bytes, version: str | None) -> str | None:
+        """Replace the version read (None: there was none); None if somebody else did."""
+        ...
+
+    def names(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        """List names that begin with `prefix` and sort after `after`, in order, unbounded."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Delete an object; one that is not there is fine."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Appended(Enum):
+    """What became of an append."""
+
+    OK = "OK"
+    GAP = "GAP"  # Redis is behind the caller: it lost something; attach again
+    BEHIND = "BEHIND"  # Redis is ahead: somebody else, or our own call whose answer was lost
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events of one key within one append, and what the owner decided about them.
+
+    `body` holds the encoded chunks one after another. `believed` is the number of events that
+    the owner thinks the open buffer has (0: none is open), counted after `seal_before`. Where
+    that is wrong the script seals the buffer right after the push.
+    """
+
+    key: Key
+    events: int
+    first: int
+    last: int
+    body: bytes
+    believed: int
+    state: bytes
+    due_us: int  # microseconds UTC: fits a sorted set's double without loss
+    seal_before: SealReason | None = None
+    seal_after: SealReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAnswer:
+    """Outcome, the number up to which Redis now has everything, keys sealed as `resync`."""
+
+    outcome: Appended
+    w: int
+    resynced: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBuffer:
+    """What the script keeps of an open buffer, and the owner's opaque state."""
+
+    key: Key
+    events: int
+    first: int
+    last: int
+    due_us: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBuffer:
+    """One sealed buffer with its content: `elements` as (first, last, encoded chunks)."""
+
+    k: int
+    key: Key
+    events: int
+    first: int
+    last: int
+    due_us: int
+    reason: SealReason
+    sealed_us: int
+    state: bytes
+    elements: tuple[tuple[int, int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Low:
+    """State for the checkpoint: `lo` is the lowest event not durable elsewhere, None if none."""
+
+    w: int
+    lo: int | None
+    sealed: int  # buffers waiting for their commit
+    sealed_bytes: int
+    first_sealed_us: int | None  # when the oldest of them was sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """Keys that were sealed with their due times (microseconds), and the next due time."""
+
+    sealed: tuple[tuple[Key, int], ...]
+    next_due_us: int | None
+
+
+class Buffer(Protocol):
+    """Open and sealed buffers of one partition; each call is one script, one atomic step.
+
+    Every call raises BufferUnavailable when the server does not answer; it may be repeated.
+    """
+
+    async def acknowledged(self) -> int:
+        """Give the highest manifest number acknowledged here, -1 if none."""
+        ...
+
+    async def wipe(self) -> None:
+        """Drop every key of the partition; attach again afterwards. Always safe."""
+        ...
+
+    async def opened(self) -> list[OpenBuffer]:
+        """List the open buffers."""
+        ...
+
+    async def attach(self, checkpoint: int) -> int:
+        """Raise w to the checkpoint, never lower it; give w."""
+        ...
+
+    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+        """Add everything in (prev, last]; refused unless w equals prev."""
+        ...
+
+    async def sweep(self, horizon_us: int, limit: int) -> Swept:
+        """Seal up to `limit` open buffers that were due by the horizon, as max_age."""
+        ...
+
+    async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
+        """Seal up to `limit` open buffers whatever their due time."""
+        ...
+
+    async def low(self) -> Low:
+        """Give w and what is not durable yet."""
+        ...
+
+    async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
+        """Give the oldest sealed buffers with content, in order of k; at least one."""
+        ...
+
+    async def ack(self, done: Sequence[tuple[int, Key, int]], manifest: int) -> int:
+        """Drop sealed buffers (k, key, last) if they are that key's and end <= last.
+
+        `manifest` is remembered as the highest acknowledged. Gives how many were dropped.
+        """
+        ...
+
+    async def forget(self, key: Key, upto: int) -> None:
+        """Drop an open buffer if it ends at or below `upto`."""
+        ...
+
+
+class RunState(Enum):
+    """What a launcher knows of a started run."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    GONE = "gone"  # it ended and was deleted, or never was
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One attempt to start: `name` follows from store, job, n and attempt."""
+
+    name: str
+    job: str
+    n: int
+    attempt: int
+    flow: str
+    record_uri: str  # the flow's only parameter
+
+
+class Launcher(Protocol):
+    """Starts runs under names that follow from their records, so that none starts twice."""
+
+    async def start(self, request: RunRequest) -> bool:
+        """Start a run; False if one of that name exists or runs already."""
+        ...
+
+    async def state(self, name: str) -> RunState:
+        """Tell how a run stands."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; running runs go on."""
+        ...

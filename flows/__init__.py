@@ -1,0 +1,1 @@
+"""The data scientists' side: read a run's batches, compute, write the result once."""
