@@ -1,0 +1,1 @@
+"""From wire bytes to chunks: one module a format, all pure."""
