@@ -31,6 +31,7 @@ class EntryKind(str, Enum):
     """What an entry of a manifest stands for."""
 
     BATCH = "batch"
+    DEAD = "dead"  # a sealed buffer that could not be written as samples
     IGNORED = "ignored"
     PARKED = "parked"
     LOST = "lost"

@@ -1,0 +1,16 @@
+"""The machine's clock."""
+
+import asyncio
+import time
+
+
+class SystemClock:
+    """Wall time and waiting, as everywhere outside tests."""
+
+    def now_ns(self) -> int:
+        """Wall time, nanoseconds UTC since the epoch."""
+        return time.time_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,291 @@
+"""Sealed buffers become durable: bundles first, then the manifest whose creation commits them.
+
+PROTOCOL, step D. Who creates manifest n has seen all before it; who loses the race reads the
+winner, drops what it covers and plans again under the next number.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import structlog
+
+from batching import names
+from batching.bundle import Builder, DeadLetters
+from batching.chunk import (
+    DEAD_LETTER,
+    IGNORED_EVENT,
+    SAMPLES,
+    Encoded,
+    dead_letter_of,
+    read,
+    samples_of,
+)
+from batching.errors import Reattach
+from batching.metrics import BatchingMetrics
+from batching.model import Entry, EntryKind, Manifest, dump
+from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.policy import NEVER_NS, BatchState
+from batching.ports import Buffer, Clock, SealedBuffer
+from batching.retry import answered
+from batching.view import Log, View
+
+PEEK_BYTES, PEEK_BUFFERS = 16 * 2**20, 1_000
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFormat:
+    """How batches of a stream are written: its channels, and a short name of its rules."""
+
+    channels: tuple[str, ...]
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one manifest would say, and the bundles that must be there before it."""
+
+    entries: tuple[Entry, ...]
+    data: tuple[tuple[str, list[Any]], ...]  # name and parts
+
+
+class Committer:
+    """Commits one partition's sealed buffers, in order, for one owner's view of the log."""
+
+    def __init__(
+        self,
+        record: Log,
+        buffer: Buffer,
+        clock: Clock,
+        metrics: BatchingMetrics,
+        *,
+        formats: Mapping[str, StreamFormat],
+        writer: str,
+        compression: str | None = None,
+    ) -> None:
+        self._log, self._buffer, self._clock, self._metrics = record, buffer, clock, metrics
+        self._formats, self._writer, self._compression = formats, writer, compression
+
+    async def commit(self, view: View, *, max_bytes: int = PEEK_BYTES) -> int:
+        """Commit the oldest sealed buffers; give how many were there.
+
+        Raises:
+            Reattach: the view no longer holds.
+            CorruptObject: a chunk in the buffer cannot be read.
+
+        """
+        sealed = await answered(lambda: self._buffer.peek(max_bytes, PEEK_BUFFERS))
+        if not sealed:
+            return 0
+        learned = False
+        while True:
+            plan = await asyncio.to_thread(self._plan, view, sealed)
+            if plan.entries:
+                await self._create(view, plan)
+                learned = True
+            elif learned or not await self._learn(view):
+                break
+            else:
+                learned = True
+        done = [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
+        await answered(lambda: self._buffer.ack(done, view.next - 1))
+        return len(sealed)
+
+    async def _learn(self, view: View) -> bool:
+        """Take in a manifest of another owner, if there is one."""
+        entries = await self._log.entries(view.next)
+        if entries is None:
+            return False
+        await self._take(view, entries)
+        return True
+
+    async def _take(self, view: View, entries: tuple[Entry, ...]) -> None:
+        """Manifest `next` into the view, unless that number was used and deleted long ago."""
+        position, _ = await self._log.position()
+        if position.first > view.next:
+            raise Reattach(f"manifest {view.next} was deleted long ago")
+        view.apply(entries)
+
+    async def _create(self, view: View, plan: Plan) -> None:
+        n, partition = view.next, self._log.partition
+        store = self._log.store
+        for name, parts in plan.data:
+            await answered(partial(store.create, name, parts))
+        manifest = Manifest(
+            log=self._log.identity.id,
+            hub=self._log.hub,
+            partition=partition,
+            n=n,
+            written=self._clock.now_ns(),
+            writer=self._writer,
+            entries=plan.entries,
+        )
+        name = names.manifest(self._log.hub, partition, n)
+        if await answered(lambda: store.create(name, [dump(manifest)])):
+            self._metrics.manifests.labels("created").inc()
+            await self._take(view, plan.entries)
+            self._observe(n, plan)
+            return
+        self._metrics.manifests.labels("lost").inc()
+        if not await self._learn(view):
+            raise Reattach(f"manifest {n} exists and cannot be read: deleted meanwhile")
+
+    def _observe(self, n: int, plan: Plan) -> None:
+        for entry in plan.entries:
+            self._metrics.batches.labels(entry.stream, entry.reason).inc()
+            if entry.kind == EntryKind.BATCH and entry.stream != DEAD_STREAM:
+                self._metrics.batch_samples.labels(entry.stream).observe(entry.samples)
+        for _, parts in plan.data:
+            self._metrics.bundle_bytes.observe(sum(len(part) for part in parts))
+        log.info("manifest created", n=n, batches=len(plan.entries), bundles=len(plan.data))
+
+    def _plan(self, view: View, sealed: Sequence[SealedBuffer]) -> Plan:
+        """Lay out what is not durable yet: each event once, in rising order."""
+        writing = _Writing(self._formats, self._log, view.next)
+        marks: dict[Key, int] = {}
+        for buffer in sealed:
+            mark = marks.get(buffer.key, view.mark(buffer.key))
+            chunks = list(_rising(buffer, mark))
+            if chunks:
+                marks[buffer.key] = chunks[-1].sequence_number
+                writing.add(buffer, chunks)
+        return writing.plan(self._compression)
+
+
+def _rising(buffer: SealedBuffer, mark: int) -> Iterator[Encoded]:
+    """Give the buffer's chunks above the mark, each number once: a script may have been torn."""
+    for _, last, body in buffer.elements:
+        if last <= mark:
+            continue
+        for chunk in read(body):
+            if chunk.sequence_number > mark:
+                mark = chunk.sequence_number
+                yield chunk
+
+
+class _Writing:
+    """The bundles of one manifest while they are laid out, one a stream."""
+
+    def __init__(self, formats: Mapping[str, StreamFormat], record: Log, n: int) -> None:
+        self._formats, self._log, self._n = formats, record, n
+        self._nonce = secrets.token_hex(4)
+        self._samples: dict[str, Builder] = {}
+        self._dead = DeadLetters()
+        self._entries: list[Entry] = []
+
+    def add(self, buffer: SealedBuffer, chunks: list[Encoded]) -> None:
+        """Add one batch: samples, dead letters, or a count of ignored events."""
+        form = self._formats.get(buffer.key.stream)
+        if buffer.key.stream == IGNORED_STREAM:
+            self._entries.append(self._entry(EntryKind.IGNORED, buffer, chunks))
+        elif buffer.key.stream == DEAD_STREAM:
+            self._add_dead(EntryKind.BATCH, buffer, chunks, "")
+        elif form is None:
+            self._add_dead(EntryKind.DEAD, buffer, chunks, "the stream is no longer configured")
+        elif any(c.kind != SAMPLES or c.channels != len(form.channels) for c in chunks):
+            self._add_dead(EntryKind.DEAD, buffer, chunks, "the stream's channels were changed")
+        else:
+            self._add_samples(form, buffer, chunks)
+
+    def _add_samples(self, form: StreamFormat, buffer: SealedBuffer, chunks: list[Encoded]) -> None:
+        stream = buffer.key.stream
+        builder = self._samples.setdefault(stream, Builder(list(form.channels)))
+        rows, table = builder.rows, len(builder.chunks)
+        earliest, latest = NEVER_NS, -NEVER_NS
+        for chunk in chunks:
+            times, values = samples_of(chunk)
+            builder.add_chunk(
+                times,
+                values,
+                sequence_number=chunk.sequence_number,
+                enqueued_ns=chunk.enqueued_ns,
+                message_id=chunk.message_id,
+            )
+            earliest = min(earliest, int(np.min(times, initial=NEVER_NS)))
+            latest = max(latest, int(np.max(times, initial=-NEVER_NS)))
+        builder.end_batch(buffer.key.sensor, rows)
+        self._entries.append(
+            self._entry(
+                EntryKind.BATCH,
+                buffer,
+                chunks,
+                data=self._name(stream),
+                rows=(rows, builder.rows),
+                chunks=(table, len(builder.chunks)),
+                time_first_ns=earliest,
+                time_last_ns=latest,
+                policy=form.policy,
+            )
+        )
+
+    def _add_dead(
+        self, kind: EntryKind, buffer: SealedBuffer, chunks: list[Encoded], why: str
+    ) -> None:
+        rows = self._dead.rows
+        for chunk in chunks:
+            self._dead.add(
+                _letter(chunk, why),
+                sequence_number=chunk.sequence_number,
+                enqueued_ns=chunk.enqueued_ns,
+                message_id=chunk.message_id,
+            )
+        span = (rows, self._dead.rows)
+        self._entries.append(
+            self._entry(kind, buffer, chunks, data=self._name(DEAD_STREAM), rows=span, chunks=span)
+        )
+
+    def _name(self, stream: str) -> str:
+        return names.data(stream, self._log.hub, self._log.partition, self._n, self._nonce)
+
+    @staticmethod
+    def _entry(
+        kind: EntryKind, buffer: SealedBuffer, contents: list[Encoded], **more: Any
+    ) -> Entry:
+        state = BatchState.unpack(buffer.state)
+        return Entry(
+            kind=kind.value,
+            stream=buffer.key.stream,
+            sensor=buffer.key.sensor,
+            first=contents[0].sequence_number,
+            last=contents[-1].sequence_number,
+            events=len(contents),
+            samples=sum(chunk.samples for chunk in contents),
+            bytes=sum(len(chunk.payload) for chunk in contents),
+            opened=contents[0].enqueued_ns,
+            due=None if state.due_ns == NEVER_NS else state.due_ns,
+            sealed=buffer.sealed_us * 1_000,
+            reason=buffer.reason.value,
+            **more,
+        )
+
+    def plan(self, compression: str | None) -> Plan:
+        """Write the bundles."""
+        data = [
+            (self._name(stream), builder.write(compression))
+            for stream, builder in self._samples.items()
+        ]
+        if self._dead.rows:
+            data.append((self._name(DEAD_STREAM), self._dead.write(compression)))
+        return Plan(tuple(self._entries), tuple(data))
+
+
+def _letter(chunk: Encoded, why: str) -> dict[str, Any]:
+    """Give the columns of a dead letter, also for samples that can no longer be written."""
+    if chunk.kind == DEAD_LETTER:
+        letter = dead_letter_of(chunk)
+        return {name: getattr(letter, name) for name in letter.__struct_fields__}
+    kind = "ignored event" if chunk.kind == IGNORED_EVENT else "samples"
+    return {
+        "reason": "unwritable",
+        "detail": f"{why}; the body is the {kind} as decoded: times int64, then {chunk.dtype}",
+        "body": bytes(chunk.payload),
+        "body_bytes": len(chunk.payload),
+        "content_type": "",
+        "properties": {},
+        "annotations": {},
+    }

@@ -1,0 +1,45 @@
+"""Up to which time a partition is known to be complete, so that age can be judged.
+
+A buffer is sealed by age when it is due *and* everything enqueued before its due time has
+been appended. Under traffic the appended events prove that; in silence the hub is asked.
+So a backlog after an outage gives the batches that live traffic would have given.
+"""
+
+from dataclasses import dataclass
+
+SILENT_HUB_NS = 10 * 10**9
+LIVE_NS = 5 * 10**9
+
+
+@dataclass(slots=True)
+class Horizon:
+    """All times in nanoseconds UTC; enqueued times are the hub's clock."""
+
+    appended_ns: int = 0  # enqueued time of the newest event appended
+    proven_ns: int = 0  # when the hub last had nothing that was not appended
+    asked_ns: int = 0  # when it last answered at all
+    attached_ns: int = 0
+
+    def appended(self, enqueued_ns: int) -> None:
+        """Take note of an event that is in the buffer now."""
+        self.appended_ns = max(self.appended_ns, enqueued_ns)
+
+    def answered(self, asked_ns: int, last_enqueued: int, acked: int) -> None:
+        """Take note of the hub's answer: its last sequence number, asked at `asked_ns`."""
+        self.asked_ns = asked_ns
+        if last_enqueued <= acked:
+            self.proven_ns = asked_ns
+
+    def at(self, now_ns: int) -> int:
+        """Give the time up to which age may be judged.
+
+        A hub that has not answered for ten seconds cannot hold seals back: too early makes a
+        batch smaller, never wrong.
+        """
+        if now_ns - max(self.asked_ns, self.attached_ns, self.appended_ns) > SILENT_HUB_NS:
+            return now_ns
+        return min(now_ns, max(self.appended_ns, self.proven_ns))
+
+    def live(self, now_ns: int) -> bool:
+        """Tell whether the partition has caught up, so that lateness means something."""
+        return now_ns - max(self.appended_ns, self.proven_ns) < LIVE_NS

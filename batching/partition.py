@@ -1,0 +1,318 @@
+"""The owner of one partition: attach, append, seal what is due, commit, move the checkpoint.
+
+PROTOCOL, steps A to E. Nothing here trusts that it is the only owner: Redis refuses an append
+that does not continue the last one, and a manifest can be created only once. What this object
+remembers may be wrong at any time; then it is dropped and read again (`Reattach`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from batching import names
+from batching.commit import PEEK_BYTES, Committer, StreamFormat
+from batching.errors import CorruptObject, Reattach
+from batching.horizon import Horizon
+from batching.identity import check_identity
+from batching.metrics import BatchingMetrics
+from batching.model import Element, Position, SealReason, dump
+from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.policy import SealPolicy
+from batching.ports import Appended, Buffer, Clock, Low
+from batching.retry import answered
+from batching.states import Planned, States
+from batching.view import Log, View
+
+SWEEP_LIMIT = 500
+ASK_SECONDS = 0.25
+HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the owner must know of the streams, and its own pace."""
+
+    policies: Mapping[str, SealPolicy]
+    formats: Mapping[str, StreamFormat]
+    linger_ns: int = 10**9
+    maintain_seconds: float = 2.0
+    bundle_bytes: int = PEEK_BYTES
+    compression: str | None = None
+
+    def policy(self, key: Key) -> SealPolicy:
+        """Give the triggers of a key's stream."""
+        if key.stream in (DEAD_STREAM, IGNORED_STREAM):
+            return HOUSEKEEPING_POLICY
+        return self.policies.get(key.stream, HOUSEKEEPING_POLICY)
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the owner asks of and tells the room that built it."""
+
+    last_enqueued: Callable[[], Awaitable[int]]  # the hub's last number; may raise anything
+    committed: Callable[[], None] = lambda: None
+    checkpoint: Callable[[int], Awaitable[None]] | None = None
+    sealing: "asyncio.Event" = field(default_factory=asyncio.Event)
+
+
+class Partition:
+    """One owner of one partition, from attach to the next `Reattach`."""
+
+    def __init__(
+        self,
+        record: Log,
+        buffer: Buffer,
+        clock: Clock,
+        metrics: BatchingMetrics,
+        *,
+        rules: Rules,
+        writer: str,
+        hooks: Hooks,
+    ) -> None:
+        self._log, self._buffer, self._clock = record, buffer, clock
+        self._metrics, self._rules, self._hooks = metrics, rules, hooks
+        self._committer = Committer(
+            record,
+            buffer,
+            clock,
+            metrics,
+            formats=rules.formats,
+            writer=writer,
+            compression=rules.compression,
+        )
+        self.acked = -1
+        self.horizon = Horizon()
+        self._view = View(-1, 0)
+        self._version: str | None = None
+        self._states = States(rules.policy)
+        self._appending = asyncio.Lock()  # one append or sweep at a time: both change states
+        self._draining = False
+
+    @property
+    def view(self) -> View:
+        """What this owner knows of the log."""
+        return self._view
+
+    @property
+    def states(self) -> States:
+        """What this owner believes of the open buffers."""
+        return self._states
+
+    async def attach(self) -> int:
+        """Read the log, reconcile Redis with it; give the number after which to receive.
+
+        Raises:
+            WrongStore: the store was deleted or replaced.
+
+        """
+        await answered(lambda: check_identity(self._log.store, self._log.identity))
+        # Before the log is read: what was acknowledged by then, that log must hold.
+        acknowledged = await answered(self._buffer.acknowledged)
+        self._view, self._version = await self._log.read()
+        if self._view.next <= acknowledged:
+            log.error("the store is older than Redis", acknowledged=acknowledged)
+            await self.wipe()
+        await self._forget_durable()
+        self.acked = await answered(lambda: self._buffer.attach(self._view.checkpoint))
+        await self._read_states()
+        now = self._clock.now_ns()
+        self.horizon = Horizon(attached_ns=now)
+        self._hooks.sealing.set()
+        log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
+        return self.acked
+
+    async def wipe(self) -> None:
+        """Drop the partition's keys; the events are read again from the checkpoint."""
+        self._metrics.wiped.inc()
+        await answered(self._buffer.wipe)
+
+    async def _forget_durable(self) -> None:
+        """Drop open buffers that came back with a roll-back and hold only durable events."""
+        for found in await answered(self._buffer.opened):
+            mark = self._view.mark(found.key)
+            if found.last <= mark:
+                await answered(partial(self._buffer.forget, found.key, mark))
+
+    async def _read_states(self) -> None:
+        self._states.reset(await answered(self._buffer.opened))
+
+    async def append(self, elements: Sequence[Element], upto: int, enqueued_ns: int) -> None:
+        """Add the elements of all events in (acked, upto] to the open buffers.
+
+        Args:
+            elements: of all events after `acked`, in order of their numbers.
+            upto: the last event's number, also if it has no element.
+            enqueued_ns: its enqueued time.
+
+        Raises:
+            Reattach: Redis lost something.
+
+        """
+        async with self._appending:
+            if upto <= self.acked:
+                return
+            fresh = [
+                element
+                for element in elements
+                if element.sequence_number > max(self.acked, self._view.mark(element.key))
+            ]
+            planned = self._states.plan(fresh)
+            answer = await answered(lambda: self._buffer.append(self.acked, upto, planned.groups))
+            if answer.outcome is Appended.GAP:
+                raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
+            self.acked = answer.w
+            if answer.outcome is Appended.BEHIND:  # another owner, or our own lost answer
+                await self._read_states()
+            else:
+                self._keep(planned, answer.resynced)
+            self.horizon.appended(enqueued_ns)
+
+    def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
+        self._states.keep(planned, resynced)
+        self._metrics.resynced.inc(len(resynced))
+        now = self._clock.now_ns()
+        if self.horizon.live(now):
+            for due_ns in planned.late:
+                self._metrics.lateness.observe(max(0, now - due_ns) / 1e9)
+        if planned.sealed or resynced:
+            self._hooks.sealing.set()
+
+    async def sweep_forever(self) -> None:
+        """Seal what is due by age, on time; ask the hub when silence leaves it open."""
+        while True:
+            due = self._states.next_due_ns()
+            now = self._clock.now_ns()
+            if due is None or now < due:
+                wait = ASK_SECONDS if due is None else min(ASK_SECONDS, (due - now) / 1e9)
+                await self._clock.sleep(wait)
+            elif self.horizon.at(now) >= due or await self._ask_hub(due):
+                await self._sweep()
+            else:
+                await self._clock.sleep(ASK_SECONDS)
+
+    async def _ask_hub(self, due_ns: int) -> bool:
+        """Learn whether everything enqueued by now has been appended."""
+        asked = self._clock.now_ns()
+        try:
+            last = await self._hooks.last_enqueued()
+        except Exception as error:  # noqa: BLE001 the horizon counts how long the hub is silent
+            log.debug("the hub does not say its last number", why=str(error))
+        else:
+            self.horizon.answered(asked, last, self.acked)
+        return self.horizon.at(self._clock.now_ns()) >= due_ns
+
+    async def _sweep(self) -> None:
+        async with self._appending:
+            now = self._clock.now_ns()
+            horizon_us = self.horizon.at(now) // 1_000
+            swept = await answered(lambda: self._buffer.sweep(horizon_us, SWEEP_LIMIT))
+            self._states.drop(key for key, _ in swept.sealed)
+            self._states.believe_due(swept.next_due_us)
+        if self.horizon.live(now):
+            for _, due_us in swept.sealed:
+                self._metrics.lateness.observe(max(0, now // 1_000 - due_us) / 1e6)
+        if swept.sealed:
+            self._hooks.sealing.set()
+
+    async def seal_all(self) -> int:
+        """Seal every open buffer, as `drain`; give how many there were."""
+        total = 0
+        while True:
+            async with self._appending:
+                keys = await answered(lambda: self._buffer.seal_open(SealReason.DRAIN, SWEEP_LIMIT))
+                self._states.drop(keys)
+            total += len(keys)
+            if not keys:
+                return total
+
+    async def commit_forever(self) -> None:
+        """Commit what is sealed, a little later so that a bundle gathers, and move on."""
+        while True:
+            self._hooks.sealing.clear()
+            low = await self._low()
+            while low.sealed:
+                await self._linger(low)
+                await self.commit_sealed()
+                low = await self._low()
+            await self.maintain(low)
+            try:
+                async with asyncio.timeout(self._rules.maintain_seconds):
+                    await self._hooks.sealing.wait()
+            except TimeoutError:
+                continue
+
+    async def _linger(self, low: Low) -> None:
+        """Wait until the oldest seal is `linger` old, unless a bundle is full."""
+        full = low.sealed_bytes >= min(PEEK_BYTES, self._rules.bundle_bytes)
+        if full or self._draining or low.first_sealed_us is None:
+            return
+        age_ns = self._clock.now_ns() - low.first_sealed_us * 1_000
+        wait_ns = min(self._rules.linger_ns - age_ns, self._rules.linger_ns)
+        if wait_ns > 0:
+            await self._clock.sleep(wait_ns / 1e9)
+
+    async def commit_sealed(self) -> None:
+        """Commit one bundle's worth.
+
+        Raises:
+            Reattach: the view no longer holds, or a chunk cannot be read and was wiped.
+
+        """
+        try:
+            if await self._committer.commit(self._view):
+                self._hooks.committed()
+        except CorruptObject as error:
+            log.exception("a chunk in Redis cannot be read")
+            await self.wipe()
+            raise Reattach("the partition's keys were wiped") from error
+
+    async def _low(self) -> Low:
+        low = await answered(self._buffer.low)
+        if low.w < self.acked:
+            raise Reattach(f"Redis has events up to {low.w} only, it had {self.acked}")
+        self._gauges(low)
+        return low
+
+    def _gauges(self, low: Low) -> None:
+        partition = self._log.partition
+        self._metrics.open_sensors.labels(partition).set(len(self._states))
+        self._metrics.open_bytes.labels(partition).set(self._states.open_bytes())
+        self._metrics.sealed_waiting.labels(partition).set(low.sealed)
+        self._metrics.checkpoint.labels(partition).set(max(0, low.w - self._view.checkpoint))
+
+    async def maintain(self, low: Low) -> None:
+        """Move the checkpoint to where everything before is durable.
+
+        Raises:
+            Reattach: another owner moved it.
+            WrongStore: the store was deleted or replaced.
+
+        """
+        await answered(lambda: check_identity(self._log.store, self._log.identity))
+        checkpoint = low.w if low.lo is None else low.lo - 1
+        if checkpoint <= self._view.checkpoint:
+            return
+        first = self._view.first_needed(checkpoint)
+        name = names.position(self._log.hub, self._log.partition)
+        body = dump(Position(checkpoint, first))
+        version = await answered(lambda: self._log.store.replace(name, body, self._version))
+        if version is None:
+            raise Reattach("another owner moved the checkpoint")
+        self._version = version
+        self._view.move(checkpoint, first)
+        if self._hooks.checkpoint is not None:
+            await self._hooks.checkpoint(checkpoint)
+
+    async def drain(self) -> None:
+        """Commit all that is sealed and move the checkpoint, without waiting."""
+        self._draining = True
+        low = await self._low()
+        while low.sealed:
+            await self.commit_sealed()
+            low = await self._low()
+        await self.maintain(low)
