@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+--[[ ack: drop sealed buffers whose content a manifest holds.
+
+ARGV  1 manifest number   then for each buffer   id, last
+Gives how many were dropped: those that are there and end at or below `last`.
+--]]
+local dropped = 0
+for j = 2, #ARGV, 2 do
+  local id = ARGV[j]
+  local events, _, last = totals(T .. 'q:' .. id)
+  if events and last <= tonumber(ARGV[j + 1]) then
+    call('UNLINK', T .. 'q:' .. id)
+    call('ZREM', OUT, id)
+    call('ZREM', LO, 'q' .. id)
+    dropped = dropped + 1
+  end
+end
+if tonumber(ARGV[1]) > number_at(N) then
+  call('SET', N, ARGV[1])
+end
+return dropped

@@ -1,0 +1,51 @@
+#!lua
+--[[ append: add everything in (prev, last], or nothing.
+
+ARGV  1 prev   2 last   3 now, microseconds
+      then for each group   key, head, state, element
+      head: doubles believed, events, due, then seal_before and seal_after, each ended by zero
+      (empty: not sealed); element: doubles first, last, then encoded chunks
+Gives {outcome, w, keys sealed as resync...}; outcome GAP (w < prev) and BEHIND (w > prev)
+      changed nothing. A group whose `believed` is not what the buffer holds is kept like any
+      other, and its buffer sealed right after. w moves last of all: a torn call is repeated.
+--]]
+local prev, last_of_all, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local w = number_at(W)
+if w < prev then
+  return {'GAP', w}
+end
+if w > prev then
+  return {'BEHIND', w}
+end
+local answer = {'OK', math.max(w, last_of_all)}
+for j = 4, #ARGV, 4 do
+  local key, state, element = ARGV[j], ARGV[j + 2], ARGV[j + 3]
+  local believed, events, due, before, after = up('<dddss', ARGV[j + 1])
+  local first, last = up('<dd', element)
+  local bytes, had, b = #element - 16, 0, T .. 'b:' .. key
+  if before ~= '' then
+    seal(key, before, now)
+  end
+  local tail = call('LINDEX', b, -1)
+  if tail then
+    local had_first, had_last, had_bytes
+    had, had_first, had_last, had_bytes, due = totals(b, tail)
+    first, last = math.min(had_first, first), math.max(had_last, last)
+    bytes = had_bytes + bytes
+  else
+    call('ZADD', DUE, due, key)
+  end
+  call('ZADD', LO, 'NX', first, 'b' .. key)
+  if tail then
+    call('RPOP', b)
+  end
+  call('RPUSH', b, element, packed(had + events, first, last, bytes, due, 0, '', state))
+  if had ~= believed then
+    seal(key, 'resync', now)
+    answer[#answer + 1] = key
+  elseif after ~= '' then
+    seal(key, after, now)
+  end
+end
+call('SET', W, text(answer[2]))
+return answer

@@ -1,0 +1,226 @@
+"""The buffer of one partition in Redis: packs what the owner decided, runs one script, unpacks.
+
+The scripts lie in `lua/`, one file per operation, headed by its contract; `lua/common.lua` says
+how buffers lie in Redis. Nothing is repeated silently here: the protocol's owner decides that.
+"""
+
+import asyncio
+import math
+import struct
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import resources
+from typing import Any, cast
+
+from redis import exceptions as refused
+
+from batching.adapters.redis_server import Client
+from batching.errors import BufferUnavailable, CorruptObject
+from batching.model import SealReason
+from batching.names import Key
+from batching.policy import NEVER_NS
+from batching.ports import (
+    AppendAnswer,
+    Appended,
+    Group,
+    Low,
+    OpenBuffer,
+    SealedBuffer,
+    Swept,
+)
+
+NEVER_US = NEVER_NS // 1000
+_PAGE = 1000  # buffers looked at in one step, where a call looks at many
+_EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is never
+_HEAD = struct.Struct("<ddd")
+_SPAN = struct.Struct("<dd")
+_TOTALS = struct.Struct("<ddddddd")
+_UNAVAILABLE = (
+    refused.ConnectionError,
+    refused.TimeoutError,
+    refused.ReadOnlyError,
+    refused.OutOfMemoryError,
+    refused.ClusterError,
+    refused.TryAgainError,
+    refused.MovedError,
+    refused.RedisClusterException,
+    OSError,
+    asyncio.TimeoutError,
+)
+_BUSY = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE", "LOADING", "MASTERDOWN")
+
+
+def prefix(store_id: str, hub: str, partition: str) -> str:
+    """Spell the prefix of one partition's keys: one hash tag, so one slot of a cluster."""
+    return f"hr:{{{store_id}/{hub}/{partition}}}:"
+
+
+def source(name: str) -> str:
+    """Read one script: its line of flags, what all share, its body."""
+    folder = resources.files("batching.adapters") / "lua"
+    flags, _, body = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
+    return f"{flags}\n{(folder / 'common.lua').read_text('utf-8')}{body}"
+
+
+class RedisBuffer:
+    """Open and sealed buffers of one partition in Redis; answers `batching.ports.Buffer`.
+
+    Beyond BufferUnavailable, a call raises CorruptObject if a list in Redis cannot be what its
+    name says: wipe the partition and attach again.
+    """
+
+    def __init__(
+        self, client: Client, prefix: str, now_us: Callable[[], int] | None = None
+    ) -> None:
+        """Take a client, `prefix(...)` of the partition, and the clock that stamps seals."""
+        self._client = client
+        self._prefix = prefix
+        self._keys = [f"{prefix}w".encode()]
+        self._now_us = now_us or (lambda: time.time_ns() // 1000)
+        self._scripts: dict[str, Any] = {}
+
+    async def acknowledged(self) -> int:
+        """Give the highest manifest number acknowledged here, -1 if none."""
+        return int(await self._run("acknowledged"))
+
+    async def attach(self, checkpoint: int) -> int:
+        """Raise w to the checkpoint, never lower it; give w."""
+        return int(await self._run("attach", checkpoint))
+
+    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+        """Add everything in (prev, last]; refused unless w equals prev."""
+        args: list[bytes | int] = [prev, last, self._now_us()]
+        for group in groups:
+            element = _SPAN.pack(group.first, group.last) + group.body
+            args += (group.key.text().encode(), _head(group), group.state, element)
+        outcome, w, *resynced = await self._run("append", *args)
+        return AppendAnswer(Appended(outcome.decode()), w, _keys(resynced))
+
+    async def opened(self) -> list[OpenBuffer]:
+        """List the open buffers, page by page, so that no step is long."""
+        found: dict[bytes, OpenBuffer] = {}
+        cursor = b"0"
+        while True:
+            cursor, *page = await self._run("opened", cursor, _PAGE)
+            for text, totals in zip(page[::2], page[1::2], strict=True):
+                found[text] = _open(text, totals)
+            if cursor == b"0":
+                return list(found.values())
+
+    async def sweep(self, horizon_us: int, limit: int) -> Swept:
+        """Seal up to `limit` open buffers that were due by the horizon, as max_age."""
+        due, *sealed = await self._run("sweep", horizon_us, limit, self._now_us())
+        pairs = zip(_keys(sealed[::2]), sealed[1::2], strict=True)
+        never = due in (b"", b"inf")
+        return Swept(tuple(pairs), None if never else int(float(due)))
+
+    async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
+        """Seal up to `limit` open buffers whatever their due time."""
+        return _keys(await self._run("seal_open", reason.value, limit, self._now_us()))
+
+    async def low(self) -> Low:
+        """Give w and what is not durable yet; above 1,000 sealed buffers, bytes are estimated."""
+        w, lo, sealed, size_bytes, oldest = await self._run("low", _PAGE)
+        return Low(
+            w=w,
+            lo=int(float(lo)) if lo else None,
+            sealed=sealed,
+            sealed_bytes=size_bytes,
+            first_sealed_us=None if oldest < 0 else oldest,
+        )
+
+    async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
+        """Give the oldest sealed buffers with content, in order of k; at least one."""
+        answer = await self._run("peek", max_bytes, max_buffers)
+        return [_sealed(id_, items) for id_, items in zip(answer[::2], answer[1::2], strict=True)]
+
+    async def ack(self, done: Sequence[tuple[int, Key, int]], manifest: int) -> int:
+        """Drop sealed buffers (k, key, last) if they are that key's and end <= last."""
+        pairs = ((f"{k}:{key.text()}", last) for k, key, last in done)
+        return int(await self._run("ack", manifest, *(arg for pair in pairs for arg in pair)))
+
+    async def forget(self, key: Key, upto: int) -> None:
+        """Drop an open buffer if it ends at or below `upto`."""
+        await self._run("forget", key.text(), upto)
+
+    async def wipe(self) -> None:
+        """Drop every key of the partition; attach again afterwards. Always safe."""
+        await self._run("wipe")
+        start = len(self._prefix)
+        names = [name[start:] async for name in self._scan() if name[start : start + 1] in b"bq"]
+        for at in range(0, len(names), _PAGE):
+            await self._run("drop_strays", *names[at : at + _PAGE])
+
+    async def _scan(self) -> Any:
+        tag = self._prefix.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
+        tag = tag.replace("[", "\\[")
+        try:
+            async for name in self._client.scan_iter(match=f"{tag}*", count=_PAGE):
+                yield name
+        except Exception as error:
+            raise _translated("wipe", error) from error
+
+    async def _run(self, name: str, *args: bytes | str | int) -> Any:
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self._client.register_script(source(name))
+        try:
+            return await cast("Awaitable[Any]", script(keys=self._keys, args=args))
+        except Exception as error:
+            raise _translated(name, error) from error
+
+
+def _translated(call: str, error: Exception) -> Exception:
+    """Say what the caller can do about it; what means a bug stays as it is."""
+    text = str(error)
+    if isinstance(error, _UNAVAILABLE) or text.startswith(_BUSY):
+        return BufferUnavailable(f"Redis did not {call}: {text or type(error).__name__}")
+    if isinstance(error, refused.ResponseError) and text.startswith("TORN"):
+        return CorruptObject(f"Redis holds a torn buffer, seen in {call}: {text}")
+    return error
+
+
+def _head(group: Group) -> bytes:
+    due = group.due_us if group.due_us < _EXACT else math.inf
+    before = group.seal_before.value if group.seal_before else ""
+    after = group.seal_after.value if group.seal_after else ""
+    return _HEAD.pack(group.believed, group.events, due) + f"{before}\0{after}\0".encode()
+
+
+def _keys(texts: Sequence[bytes]) -> tuple[Key, ...]:
+    return tuple(Key.parse(text.decode()) for text in texts)
+
+
+def _due(due: float) -> int:
+    return NEVER_US if math.isinf(due) else int(due)
+
+
+def _open(text: bytes, totals: bytes) -> OpenBuffer:
+    _, events, first, last, _, due, _ = _TOTALS.unpack_from(totals)
+    state = totals[_TOTALS.size :].partition(b"\0")[2]
+    return OpenBuffer(
+        Key.parse(text.decode()), int(events), int(first), int(last), _due(due), state
+    )
+
+
+def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
+    k, _, text = id_.decode().partition(":")
+    _, events, first, last, _, due, sealed = _TOTALS.unpack_from(items[-1])
+    reason, _, state = items[-1][_TOTALS.size :].partition(b"\0")
+    return SealedBuffer(
+        k=int(k),
+        key=Key.parse(text),
+        events=int(events),
+        first=int(first),
+        last=int(last),
+        due_us=_due(due),
+        reason=SealReason(reason.decode()),
+        sealed_us=int(sealed),
+        state=state,
+        elements=tuple(_element(item) for item in items[:-1]),
+    )
+
+
+def _element(item: bytes) -> tuple[int, int, bytes]:
+    first, last = _SPAN.unpack_from(item)
+    return int(first), int(last), item[_SPAN.size :]

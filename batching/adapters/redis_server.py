@@ -1,0 +1,130 @@
+"""The way to a Redis server, and what must be true of it before events are put there.
+
+Any Redis from 7.0 on or any Valkey will do, by redis://, rediss:// or unix://; a cluster too,
+since all keys of a partition share one slot.
+"""
+
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from redis import exceptions as refused
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from batching.errors import BufferUnavailable, SettingError
+
+Client: TypeAlias = "Redis | RedisCluster"
+SCHEMES = ("redis", "rediss", "unix")
+OLDEST = (7, 0)
+
+
+def connect(
+    url: str,
+    *,
+    password: str | None = None,
+    credential_provider: Any = None,
+    timeout_seconds: float = 5.0,
+    cluster: bool = False,
+) -> Client:
+    """Make a client; nothing is sent yet. A call that gets no answer fails within the timeout.
+
+    Args:
+        url: `redis://host:port`, `rediss://` for TLS, or `unix:///path/to/socket`; a user
+            may stand in it as `redis://user@host`.
+        password: kept out of the URL, so that the URL may be shown.
+        credential_provider: signs in instead, such as one of `redis-entraid`.
+        timeout_seconds: for connecting, and for each answer.
+        cluster: speak to a cluster, of which the URL names one node.
+
+    Raises:
+        SettingError: the URL has another scheme or cannot be read.
+
+    """
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+    }
+    if password is not None:
+        options["password"] = password
+    if credential_provider is not None:
+        options["credential_provider"] = credential_provider
+    if urlsplit(url).scheme not in SCHEMES:
+        raise SettingError(
+            f"redis.url: {shown(url)} begins with none of redis://, rediss://, unix://"
+        )
+    try:
+        if cluster:
+            return RedisCluster.from_url(url, cluster_error_retry_attempts=1, **options)
+        return Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **options)
+    except ValueError as error:
+        raise SettingError(f"redis.url: {shown(url)} cannot be read: {error}") from error
+
+
+async def open_server(
+    url: str, *, password: str | None = None, credential_provider: Any = None
+) -> Client:
+    """Connect, check the server, and turn to the whole cluster if it is a node of one.
+
+    Raises:
+        SettingError: the server refuses us or must not be used; the message says what to set.
+        BufferUnavailable: there is no answer.
+
+    """
+    client = connect(url, password=password, credential_provider=credential_provider)
+    try:
+        clustered = await check_server(client, url)
+    except BaseException:
+        await client.aclose()
+        raise
+    if not clustered:
+        return client
+    await client.aclose()
+    return connect(url, password=password, credential_provider=credential_provider, cluster=True)
+
+
+async def check_server(client: Client, url: str = "the server") -> bool:
+    """Check version, role and eviction of one server; True if it is a node of a cluster.
+
+    Raises:
+        SettingError: the server refuses us or must not be used; the message says what to set.
+        BufferUnavailable: there is no answer.
+
+    """
+    name = shown(url)
+    try:
+        info = await client.info()
+    except (refused.AuthenticationError, refused.NoPermissionError) as error:
+        raise SettingError(f"redis: {name} refuses user or password: {error}") from error
+    except (refused.ConnectionError, refused.TimeoutError, OSError) as error:
+        raise BufferUnavailable(f"redis.url: no answer from {name}: {error}") from error
+    _check_version(name, str(info.get("redis_version", "0")))
+    _check_eviction(name, str(info.get("maxmemory_policy", "noeviction")))
+    if info.get("role") == "slave":
+        raise SettingError(f"redis.url: {name} is a replica; give the address of its primary")
+    return bool(info.get("cluster_enabled"))
+
+
+def _check_version(name: str, version: str) -> None:
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST:
+        raise SettingError(
+            f"redis.url: {name} is Redis {version}; 7.0 or newer, or Valkey, is needed"
+        )
+
+
+def _check_eviction(name: str, policy: str) -> None:
+    if policy != "noeviction" and not policy.startswith("volatile-"):
+        raise SettingError(
+            f"redis.url: {name} would drop single keys when memory is short (maxmemory-policy is "
+            f"{policy}); set it to noeviction"
+        )
+
+
+def shown(url: str) -> str:
+    """Spell a URL without its password."""
+    user, at, host = url.rpartition("@")
+    scheme, _, name = user.partition("://")
+    return f"{scheme}://{name.partition(':')[0]}@{host}" if at else url
