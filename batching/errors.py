@@ -4,8 +4,11 @@ BatchError
 ├── SettingError            stop at start-up; the operator corrects a setting
 ├── Transient               try again with backoff; the call may have been applied
 │   ├── BufferUnavailable   Redis did not answer
-│   └── StoreUnavailable    Blob Storage or the folder did not answer
+│   ├── StoreUnavailable    Blob Storage or the folder did not answer
+│   ├── LauncherUnavailable the cluster or this machine could not be asked to start a run
+│   └── LauncherBusy        as many runs as allowed are running; nothing was started
 ├── Reattach                forget the partition's state in memory and attach again
+├── LogTrimmed              manifests that a job has not been handed were deleted
 ├── WrongStore              the store is not the one it was: stop, an operator must look
 ├── CorruptObject           an object cannot be what its name says: stop reading, keep the object
 └── NewerFormat             an object was written by a newer Headrace: upgrade this one
@@ -32,8 +35,20 @@ class StoreUnavailable(Transient):
     """The blob store did not answer in time."""
 
 
+class LauncherUnavailable(Transient):
+    """What starts runs did not answer; a run may have been started."""
+
+
+class LauncherBusy(Transient):
+    """No run can start now; nothing was started."""
+
+
 class Reattach(BatchError):
     """What this owner remembers of its partition no longer holds; the message says why."""
+
+
+class LogTrimmed(BatchError):
+    """Batches of a job were deleted before a run covered them; an operator must look."""
 
 
 class WrongStore(BatchError):
