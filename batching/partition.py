@@ -110,7 +110,7 @@ class Partition:
             WrongStore: the store was deleted or replaced.
 
         """
-        await answered(lambda: check_identity(self._log.store, self._log.identity))
+        await answered(lambda: check_identity(self._log.root, self._log.identity))
         # Before the log is read: what was acknowledged by then, that log must hold.
         acknowledged = await answered(self._buffer.acknowledged)
         self._view, self._version = await self._log.read()
@@ -272,9 +272,10 @@ class Partition:
             raise Reattach("the partition's keys were wiped") from error
 
     async def _low(self) -> Low:
+        acked = self.acked  # before the call: an append may be answered meanwhile
         low = await answered(self._buffer.low)
-        if low.w < self.acked:
-            raise Reattach(f"Redis has events up to {low.w} only, it had {self.acked}")
+        if low.w < acked:
+            raise Reattach(f"Redis has events up to {low.w} only, it had {acked}")
         self._gauges(low)
         return low
 
@@ -293,7 +294,7 @@ class Partition:
             WrongStore: the store was deleted or replaced.
 
         """
-        await answered(lambda: check_identity(self._log.store, self._log.identity))
+        await answered(lambda: check_identity(self._log.root, self._log.identity))
         checkpoint = low.w if low.lo is None else low.lo - 1
         if checkpoint <= self._view.checkpoint:
             return

@@ -62,7 +62,8 @@ class View:
 class Log:
     """Where one partition's manifests and position lie, and whose they are."""
 
-    store: BlobStore
+    root: BlobStore  # holds headrace.json
+    store: BlobStore  # everything else, under the store's id
     identity: Store
     partition: str
 

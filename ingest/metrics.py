@@ -1,0 +1,67 @@
+"""Every metric of the front door: what came in, what could not be used, how far behind it is."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class IngestMetrics:
+    """Built once by the composition root; tests build one on a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "headrace_events_received_total",
+            "Events received, by partition.",
+            ["partition"],
+            registry=registry,
+        )
+        self.bytes = Counter(
+            "headrace_event_body_bytes_total",
+            "Bytes of the bodies received.",
+            ["partition"],
+            registry=registry,
+        )
+        self.samples = Counter(
+            "headrace_samples_received_total",
+            "Samples decoded, by stream.",
+            ["stream"],
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "headrace_dead_letters_total",
+            "Events set aside, by the reason that they carry.",
+            ["reason"],
+            registry=registry,
+        )
+        self.ignored = Counter(
+            "headrace_events_ignored_total",
+            "Events of no stream, counted only.",
+            registry=registry,
+        )
+        self.unknown_channels = Counter(
+            "headrace_unknown_channels_total",
+            "Channels in bodies that their stream does not have.",
+            ["stream"],
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "headrace_source_lag_events",
+            "Events in the hub that are not in the buffer yet.",
+            ["partition"],
+            registry=registry,
+        )
+        self.owned = Gauge(
+            "headrace_partitions_owned", "Partitions that this process reads.", registry=registry
+        )
+        self.reopened = Counter(
+            "headrace_source_reopened_total",
+            "Times a link to the hub broke and was opened again.",
+            registry=registry,
+        )
+        self.lost = Counter(
+            "headrace_events_lost_total",
+            "Events that the hub had dropped before they were read.",
+            registry=registry,
+        )
+
+    def forget(self, partition: str) -> None:
+        """Drop the gauges of a partition that went to another owner."""
+        self.lag.remove(partition)

@@ -1,0 +1,253 @@
+"""The hub through the unmodified SDK: its facts, and one receiving task per partition.
+
+The client gets no checkpoint store and no owner level: which partitions to read is the
+balancer's word, where to begin is the partition's. Its only way out of a partition is an
+error; then the task ends here and its caller opens it again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.eventhub import EventData
+from azure.eventhub.aio import EventHubConsumerClient, PartitionContext
+from azure.eventhub.amqp import AmqpMessageBodyType
+from azure.eventhub.exceptions import EventHubError
+
+from batching.errors import Transient
+from ingest.event import Event
+
+OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
+CLOSE_SECONDS = 3.0
+Handler = Callable[[Sequence[EventData]], Awaitable[None]]
+
+
+class SourceUnavailable(Transient):
+    """The hub did not answer, or a link to it broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubAddress:
+    """How to reach the hub: a connection string, or a host name and a credential."""
+
+    hub: str
+    consumer_group: str
+    connection_string: str | None = None
+    namespace: str | None = None
+    credential: AsyncTokenCredential | None = None
+
+    def client(self) -> EventHubConsumerClient:
+        """Make a client; it connects at its first call."""
+        options: dict[str, Any] = {"retry_total": 2, "load_balancing_interval": 2}
+        if self.connection_string is not None:
+            return EventHubConsumerClient.from_connection_string(
+                self.connection_string,
+                self.consumer_group,
+                eventhub_name=self.hub,
+                **options,
+            )
+        if self.namespace is None or self.credential is None:
+            raise ValueError("a hub needs a connection string, or a namespace and a credential")
+        return EventHubConsumerClient(
+            self.namespace, self.hub, self.consumer_group, self.credential, **options
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HubFacts:
+    """What the hub says of itself."""
+
+    created_ms: int
+    partitions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """What the hub says of a partition: sequence numbers, -1 where it is empty."""
+
+    first: int
+    last: int
+    empty: bool
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (EventHubError, OSError, TimeoutError) as error:
+        raise SourceUnavailable(f"{what}: {error}") from error
+
+
+class Source:
+    """One hub and consumer group."""
+
+    def __init__(self, address: HubAddress, *, prefetch: int = 1_000, batch: int = 1_000) -> None:
+        self._address, self._prefetch, self._batch = address, prefetch, batch
+        self._client = address.client()
+
+    async def facts(self) -> HubFacts:
+        """Ask the hub.
+
+        Raises:
+            SourceUnavailable: it did not answer, or refused.
+
+        """
+        with _translated(f"hub {self._address.hub}"):
+            found = await self._client.get_eventhub_properties()
+        created_ms = round(found["created_at"].timestamp() * 1_000)
+        return HubFacts(created_ms, tuple(found["partition_ids"]))
+
+    async def partition(self, partition: str) -> PartitionFacts:
+        """Ask about one partition.
+
+        Raises:
+            SourceUnavailable: the hub did not answer, or refused.
+
+        """
+        with _translated(f"partition {partition} of hub {self._address.hub}"):
+            found = await self._client.get_partition_properties(partition)
+        return PartitionFacts(
+            int(found["beginning_sequence_number"]),
+            int(found["last_enqueued_sequence_number"]),
+            bool(found["is_empty"]),
+        )
+
+    async def receive(self, partition: str, after: Callable[[], int], handler: Handler) -> None:
+        """Receive events after a sequence number, opening the link anew after every error.
+
+        Args:
+            partition: its id.
+            after: the number after which to begin, asked again at each opening.
+            handler: is awaited with each list of events; while it works, nothing more comes.
+
+        Raises:
+            SourceUnavailable: the link broke; open it again.
+            Exception: whatever the handler raised.
+
+        """
+        feed = _Feed(handler)
+        async with self._address.client() as client:
+            task = asyncio.create_task(self._open(client, partition, after(), feed))
+            try:
+                await asyncio.wait({task, feed.trouble}, return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    with _translated(f"partition {partition}"):
+                        task.result()
+            finally:
+                await _end(task)
+        if feed.trouble.done():
+            feed.trouble.result()
+
+    async def _open(
+        self, client: EventHubConsumerClient, partition: str, after: int, feed: "_Feed"
+    ) -> None:
+        await client.receive_batch(
+            feed.on_batch,
+            partition_id=partition,
+            # 0 is taken for "none" by 5.15.1, so the first number wanted, inclusive; never 0
+            starting_position="-1" if after < 0 else after + 1,
+            starting_position_inclusive=after >= 0,
+            prefetch=self._prefetch,
+            max_batch_size=self._batch,
+            on_error=feed.on_error,
+        )
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._client.close()
+
+
+class _Feed:
+    """Carries events to the handler, and the first trouble out of the SDK's callbacks."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler, self._left = handler, OPEN_EVENTS
+        self.trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def on_batch(self, _: PartitionContext, events: list[EventData]) -> None:
+        if not self.trouble.done():
+            try:
+                await self._handler(events)
+            except Exception as error:  # noqa: BLE001 `receive` raises it; the SDK only logs it
+                self._tell(error)
+        self._left -= len(events)
+        if self._left < 0 and not self.trouble.done():
+            self.trouble.set_result(None)
+        if self.trouble.done():  # hold the SDK still: it is about to be cancelled
+            await asyncio.Event().wait()
+
+    async def on_error(self, _: PartitionContext | None, error: Exception) -> None:
+        self._tell(SourceUnavailable(f"the link to the hub broke: {error}"))
+
+    def _tell(self, error: Exception) -> None:
+        if not self.trouble.done():
+            self.trouble.set_exception(error)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel the SDK's task; its own way out sleeps and may hang on a dead link."""
+    for _ in range(2):
+        task.cancel()
+        await asyncio.wait({task}, timeout=CLOSE_SECONDS)
+        if task.done():
+            break
+    if task.done() and not task.cancelled():
+        task.exception()
+
+
+def event_of(partition: str, raw: EventData) -> Event:
+    """Turn an SDK event into plain values; keys of annotations come as bytes."""
+    message = raw.raw_amqp_message
+    facts = message.properties
+    annotations = {_text(key): _plain(value) for key, value in (message.annotations or {}).items()}
+    return Event(
+        partition=partition,
+        sequence_number=annotations["x-opt-sequence-number"],
+        enqueued_ns=annotations["x-opt-enqueued-time"] * 1_000_000,
+        body=_body(raw),
+        content_type=_text(facts.content_type) if facts and facts.content_type else "",
+        content_encoding=_text(facts.content_encoding) if facts and facts.content_encoding else "",
+        message_id=_text(facts.message_id) if facts and facts.message_id is not None else "",
+        partition_key=_text(annotations.get("x-opt-partition-key") or ""),
+        properties={_text(key): _plain(value) for key, value in (raw.properties or {}).items()},
+        annotations=annotations,
+    )
+
+
+def _body(raw: EventData) -> bytes:
+    """Give the body's bytes; a sender may also have put a single AMQP value there."""
+    if raw.body_type == AmqpMessageBodyType.DATA:
+        parts = raw.body
+        return parts if isinstance(parts, bytes) else b"".join(_parts(parts))
+    value = raw.body
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    return msgspec.json.encode(_jsonable(value), enc_hook=str)
+
+
+def _parts(parts: Any) -> Iterator[bytes]:
+    return (bytes(part) for part in parts)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_text(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, list | tuple) or hasattr(value, "__next__"):
+        return [_jsonable(item) for item in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return _text(value) if isinstance(value, bytes) else value
