@@ -152,7 +152,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Result:
-    """What an attempt made of its record; it is created once, and it alone is the effect."""
+    """What an attempt made of its record; it is created once, and it alone is the effect.
+
+    `store` is the record's (empty: not said): a flow may outlive the store that it was for.
+    """
 
     job: str
     n: int
@@ -162,6 +165,7 @@ class Result:
     written: int
     facts: "dict[str, Any]" = field(default_factory=dict)
     format: int = FORMAT
+    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class RunPosition:
 
     settled: int
     format: int = FORMAT
+    store: str = ""
 
 
 class Chunk(NamedTuple):
