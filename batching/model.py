@@ -152,10 +152,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Result:
-    """What an attempt made of its record; it is created once, and it alone is the effect.
-
-    `store` is the record's (empty: not said): a flow may outlive the store that it was for.
-    """
+    """What an attempt made of its record; it is created once, and it alone is the effect."""
 
     job: str
     n: int
@@ -165,7 +162,6 @@ class Result:
     written: int
     facts: "dict[str, Any]" = field(default_factory=dict)
     format: int = FORMAT
-    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +170,6 @@ class RunPosition:
 
     settled: int
     format: int = FORMAT
-    store: str = ""
 
 
 class Chunk(NamedTuple):
