@@ -134,6 +134,7 @@ class RunRecord:
     start: "dict[str, int]"
     to: "dict[str, int]"
     batches: "tuple[RunBatch, ...]"
+    over: "tuple[str, ...]" = ()  # the job's streams when the record was written
     format: int = FORMAT
 
 
@@ -239,7 +240,7 @@ def _build(kind: "type[Document]", plain: "dict[str, Any]") -> Document:
 def _value(name: str, value: Any) -> Any:
     nested = _NESTED.get(name)
     if nested is None:
-        return tuple(value) if name in ("rows", "chunks") else value
+        return tuple(value) if name in ("rows", "chunks", "over") else value
     if name == "entry":
         return _build(nested, value)
     return tuple(_build(nested, item) for item in value)

@@ -1,0 +1,57 @@
+"""The proof: what lies in the store against what the hub numbered and what the senders logged."""
+
+from collections.abc import Sequence
+
+from batching.errors import SettingError
+from batching.identity import read_store
+from batching.ports import BlobStore
+from batching.scope import Scoped
+from batching.verify.partition import PartitionCheck
+from batching.verify.report import Report
+from batching.verify.runs import JobCheck, jobs
+from batching.verify.senders import Senders
+from batching.view import Log
+
+__all__ = ["Report", "Senders", "verify"]
+
+
+async def verify(
+    root: BlobStore,
+    *,
+    partitions: Sequence[str] | None = None,
+    upto: int | None = None,
+    senders: Senders | None = None,
+) -> Report:
+    """Account for every sequence number and every batch, beside a live service or without one.
+
+    Args:
+        root: the store that holds `headrace.json`.
+        partitions: the ones to judge; all that the store knows where None.
+        upto: judge numbers up to this one instead of the checkpoint.
+        senders: what was sent, to be held against what is there.
+
+    Returns:
+        What was found; `report.exit_code` and `report.closing_line` sum it up.
+
+    Raises:
+        SettingError: there is no store.
+        NewerFormat: a newer Headrace wrote here.
+
+    """
+    identity = await read_store(root)
+    if identity is None:
+        raise SettingError(f"{root.uri} holds no headrace.json: no service has written here yet")
+    store = Scoped(root, identity.id)
+    logs = {
+        partition: Log(root, store, identity, partition)
+        for partition in (partitions or sorted(identity.start))
+    }
+    report = Report()
+    for log in logs.values():
+        watch = None if senders is None else senders.watch
+        await PartitionCheck(log, report, watch).run(upto)
+    for job in await jobs(store):
+        await JobCheck(logs, job, report).run()
+    if senders is not None:
+        senders.judge(report)
+    return report

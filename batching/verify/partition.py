@@ -1,0 +1,148 @@
+"""One partition's log, read from the start: each number in a batch, a dead letter, or ignored."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batching.bundle import chunks_of, open_bundle
+from batching.errors import CorruptObject
+from batching.model import Entry, EntryKind
+from batching.names import DEAD_STREAM, Key
+from batching.verify.coverage import Coverage
+from batching.verify.report import Report, SensorSum
+from batching.view import Log
+
+SENSORS = 10_000  # listed one by one; a fleet of a million is only counted
+Watcher = Callable[[Entry, Any, Any], None]  # entry, its rows of chunks, its table
+
+
+class PartitionCheck:
+    """Walks manifests in order and fills the report."""
+
+    def __init__(self, record: Log, report: Report, watch: Watcher | None = None) -> None:
+        self._log, self._report, self._watch = record, report, watch
+        start = record.identity.start.get(record.partition, 0)
+        self._coverage = Coverage(start)
+        self._last: dict[Key, int] = {}
+        self._ignored: Counter[tuple[int, int]] = Counter()
+        self._dead = 0
+
+    async def run(self, upto: int | None) -> None:
+        """Judge numbers up to `upto`, or up to the checkpoint."""
+        position, _ = await self._log.position()
+        async for n, entries in self._manifests():
+            await self._manifest(n, entries)
+        end = position.checkpoint if upto is None else upto
+        self._judge(end)
+
+    async def _manifests(self) -> AsyncIterator[tuple[int, tuple[Entry, ...]]]:
+        n = await self._first_number()
+        while (entries := await self._log.entries(n)) is not None:
+            yield n, entries
+            n += 1
+
+    async def _first_number(self) -> int:
+        """Give the oldest manifest that retention has left."""
+        prefix = f"log/{self._log.hub}/{self._log.partition}/"
+        async for name in self._log.store.names(prefix):
+            return int(name.rpartition("/")[2].removesuffix(".json"))
+        return 0
+
+    async def _manifest(self, n: int, entries: tuple[Entry, ...]) -> None:
+        tables: dict[str, Any] = {}
+        for entry in entries:
+            if entry.kind == EntryKind.IGNORED:
+                self._add_ignored(entry)
+                continue
+            if entry.data is None:
+                self._report.damaged.add(f"manifest {n}: an entry without data")
+                continue
+            if entry.data not in tables:
+                tables[entry.data] = await self._table(entry.data)
+            if tables[entry.data] is not None:
+                self._add_batch(entry, tables[entry.data])
+
+    async def _table(self, name: str) -> Any:
+        raw = await self._log.store.get(name)
+        if raw is None:
+            self._report.damaged.add(f"{name} is gone")
+            return None
+        try:
+            return open_bundle(raw, name)
+        except CorruptObject as error:
+            self._report.damaged.add(str(error))
+            return None
+
+    def _add_batch(self, entry: Entry, table: Any) -> None:
+        rows = chunks_of(table).slice(entry.chunks[0], entry.chunks[1] - entry.chunks[0])
+        numbers = rows["sequence_number"].to_numpy()
+        self._once(entry, numbers)
+        self._agree(entry, numbers, rows, table)
+        self._coverage.add(numbers)
+        self._count(entry)
+        if self._watch is not None:
+            self._watch(entry, rows, table)
+
+    def _once(self, entry: Entry, numbers: NDArray[np.int64]) -> None:
+        """Batches of a key continue each other: rising, each number once."""
+        before = np.concatenate([[self._last.get(entry.key, -1)], numbers[:-1]])
+        again = numbers[numbers <= before]
+        if len(again):
+            where = f"partition {self._log.partition}, number {again[0]}, sensor {entry.sensor}"
+            self._report.twice.add(where, len(again))
+        if len(numbers):
+            self._last[entry.key] = max(int(numbers.max()), self._last.get(entry.key, -1))
+
+    def _agree(self, entry: Entry, numbers: Any, rows: Any, table: Any) -> None:
+        """Manifest and bundle say the same."""
+        said = (entry.first, entry.last, entry.events, entry.rows[1] - entry.rows[0])
+        found = (
+            int(numbers[0]) if len(numbers) else -1,
+            int(numbers[-1]) if len(numbers) else -1,
+            len(numbers),
+            int(rows["rows"].to_numpy().sum()),
+        )
+        if said != found or entry.rows[1] > table.num_rows:
+            self._report.damaged.add(f"{entry.data}: the manifest says {said}, it holds {found}")
+
+    def _count(self, entry: Entry) -> None:
+        if entry.stream == DEAD_STREAM or entry.kind == EntryKind.DEAD:
+            self._report.dead_letters += entry.events
+            self._dead += entry.events
+            return
+        self._report.batches += 1
+        self._report.samples += entry.samples
+        sensors = self._report.sensors
+        if entry.sensor not in sensors and len(sensors) >= SENSORS:
+            self._report.sensors_left_out += 1
+            return
+        found = sensors.setdefault(entry.sensor, SensorSum())
+        found.events += entry.events
+        found.samples += entry.samples
+        found.batches += 1
+        reason = entry.reason or "?"
+        found.reasons[reason] = found.reasons.get(reason, 0) + 1
+
+    def _add_ignored(self, entry: Entry) -> None:
+        self._report.ignored += entry.events
+        self._ignored[entry.first, entry.last] += entry.events
+
+    def _judge(self, end: int) -> None:
+        """Find gaps up to `end`; ignored events fill those inside their interval, by number."""
+        credit = sorted(self._ignored.items())
+        for first, last in self._coverage.missing(end):
+            missing = last - first + 1
+            for index, ((begin, until), left) in enumerate(credit):
+                inside = min(last, until) - max(first, begin) + 1
+                used = min(missing, left, max(0, inside))
+                missing, credit[index] = missing - used, ((begin, until), left - used)
+            if missing:
+                where = f"partition {self._log.partition}, numbers {first} to {last}"
+                self._report.missing.add(where, missing)
+        judged = max(0, end - self._coverage.start + 1)
+        self._report.events += judged + self._coverage.count(beyond=end)
+        self._report.batched += self._coverage.count() - self._dead
+        self._report.partitions[self._log.partition] = {"from": self._coverage.start, "to": end}

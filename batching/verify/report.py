@@ -1,0 +1,119 @@
+"""What `verify` found, in numbers and with a few examples of each."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+EXAMPLES = 10
+
+
+@dataclass(slots=True)
+class Finding:
+    """A count and its first examples."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: str, count: int = 1) -> None:
+        """Count something, and keep it as an example if there are few."""
+        self.count += count
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(example)
+
+
+@dataclass(slots=True)
+class SensorSum:
+    """What one sensor's batches hold."""
+
+    events: int = 0
+    samples: int = 0
+    batches: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Report:
+    """Classes of CONTRACTS: missing and twice are errors, pending and failed are not done yet."""
+
+    events: int = 0  # numbers judged
+    batched: int = 0
+    batches: int = 0
+    samples: int = 0
+    dead_letters: int = 0
+    ignored: int = 0
+    open: int = 0  # received, not durable yet
+    missing: Finding = field(default_factory=Finding)
+    twice: Finding = field(default_factory=Finding)
+    damaged: Finding = field(default_factory=Finding)  # an object that says something else
+    pending_batches: int = 0  # in no run yet
+    runs: dict[str, int] = field(
+        default_factory=lambda: {"succeeded": 0, "failed": 0, "running": 0}
+    )
+    failed_runs: list[str] = field(default_factory=list)
+    sensors: dict[str, SensorSum] = field(default_factory=dict)
+    sensors_left_out: int = 0
+    sent: int | None = None  # the senders' side, where it was given
+    sent_twice: int = 0  # one message that the sender put into the hub more than once
+    partitions: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> bool:
+        """Something is missing, twice or damaged."""
+        return bool(self.missing.count or self.twice.count or self.damaged.count)
+
+    @property
+    def pending(self) -> bool:
+        """Something is not done yet, or a run has failed for good."""
+        return bool(
+            self.open or self.pending_batches or self.runs["running"] or self.runs["failed"]
+        )
+
+    def exit_code(self, *, allow_pending: bool) -> int:
+        """Give 1 where something is wrong, 3 where something is pending, 0 otherwise."""
+        if self.wrong:
+            return 1
+        return 3 if self.pending and not allow_pending else 0
+
+    def closing_line(self) -> str:
+        """Say it all in one line."""
+        word = "wrong" if self.wrong else "pending" if self.pending else "complete"
+        parts = [f"{self.batched:,} in {_count(self.batches, 'batch', 'batches')}"]
+        if self.dead_letters:
+            parts.append(_count(self.dead_letters, "dead letter", "dead letters"))
+        if self.ignored:
+            parts.append(f"{self.ignored:,} ignored")
+        if self.open:
+            parts.append(f"{self.open:,} still open")
+        runs = [f"{self.runs['succeeded']:,} runs succeeded"]
+        runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
+        if self.pending_batches:
+            runs.append(_count(self.pending_batches, "batch waits", "batches wait"))
+        damage = f", {self.damaged.count:,} damaged" if self.damaged.count else ""
+        return (
+            f"{word}: {self.events:,} events = {' + '.join(parts)};"
+            f" {self.missing.count:,} missing, {self.twice.count:,} twice{damage};"
+            f" {', '.join(runs)}"
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Give values for JSON."""
+        findings = {
+            name: {"count": found.count, "examples": found.examples}
+            for name, found in (
+                ("missing", self.missing),
+                ("twice", self.twice),
+                ("damaged", self.damaged),
+            )
+        }
+        counts = {
+            name: getattr(self, name)
+            for name in ("events", "batched", "batches", "samples", "dead_letters", "ignored")
+        }
+        later = {
+            name: getattr(self, name)
+            for name in ("open", "pending_batches", "runs", "failed_runs", "sent", "sent_twice")
+        }
+        return {**counts, **findings, **later, "partitions": self.partitions}
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"

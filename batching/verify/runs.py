@@ -1,0 +1,111 @@
+"""Jobs as they lie in the store: each batch of a job's streams in one record, each record's end."""
+
+from collections.abc import Mapping
+
+from batching import names
+from batching.model import Entry, EntryKind, RunBatch, RunRecord, load
+from batching.ports import BlobStore
+from batching.verify.report import Report
+from batching.view import Log
+
+
+async def jobs(store: BlobStore) -> list[str]:
+    """List the jobs that have a run record; they are learned from the store alone."""
+    found: list[str] = []
+    last = ""
+    while True:
+        name = await _next_name(store, f"{last}\x7f" if last else "")
+        if name is None:
+            return found
+        job = name.split("/")[1]
+        found.append(job)
+        last = f"runs/{job}/"
+
+
+async def _next_name(store: BlobStore, after: str) -> str | None:
+    async for name in store.names("runs/", after):
+        return name
+    return None
+
+
+class JobCheck:
+    """Walks one job's records in order and holds them against the partitions' logs."""
+
+    def __init__(self, logs: Mapping[str, Log], job: str, report: Report) -> None:
+        self._logs, self._job, self._report = logs, job, report
+        self._store = next(iter(logs.values())).store
+        self._identity = next(iter(logs.values())).identity
+
+    async def run(self) -> None:
+        """Judge every record, then count what is in none yet."""
+        n, latest = 0, None
+        while (record := await self._record(n)) is not None:
+            if record.store == self._identity.id:
+                await self._judge(record, latest)
+                latest = record
+            n += 1
+        if latest is not None:
+            await self._count_pending(latest)
+
+    async def _record(self, n: int) -> RunRecord | None:
+        name = names.run(self._job, n)
+        raw = await self._store.get(name)
+        return None if raw is None else load(RunRecord, name, raw)
+
+    async def _judge(self, record: RunRecord, before: RunRecord | None) -> None:
+        where = f"run {self._job}/{record.n}"
+        if before is not None and any(
+            record.start.get(partition, 0) != to for partition, to in before.to.items()
+        ):
+            self._report.damaged.add(f"{where} does not begin where the one before it ends")
+        expected = await self._expected(record)
+        held = [(b.partition, b.n, b.entry.key, b.entry.first) for b in record.batches]
+        self._differ(where, expected, held)
+        if record.batches:
+            await self._end(record, where)
+
+    async def _expected(self, record: RunRecord) -> list[tuple[str, int, object, int]]:
+        found: list[tuple[str, int, object, int]] = []
+        for partition, to in record.to.items():
+            for n in range(record.start.get(partition, 0), to):
+                for batch in await self._batches(partition, n, record.over):
+                    found.append((partition, n, batch.entry.key, batch.entry.first))
+        return found
+
+    def _differ(
+        self,
+        where: str,
+        expected: list[tuple[str, int, object, int]],
+        held: list[tuple[str, int, object, int]],
+    ) -> None:
+        for item in set(expected) - set(held):
+            self._report.missing.add(f"{where} leaves out {item}")
+        for item in set(held) - set(expected):
+            self._report.damaged.add(f"{where} holds {item}, the log does not")
+        if len(held) != len(set(held)):
+            self._report.twice.add(f"{where} holds a batch twice", len(held) - len(set(held)))
+
+    async def _batches(self, partition: str, n: int, over: tuple[str, ...]) -> list[RunBatch]:
+        log = self._logs.get(partition)
+        entries: tuple[Entry, ...] = () if log is None else (await log.entries(n)) or ()
+        return [
+            RunBatch(partition, n, entry)
+            for entry in entries
+            if entry.kind == EntryKind.BATCH and entry.stream in over
+        ]
+
+    async def _end(self, record: RunRecord, where: str) -> None:
+        if await self._store.get(names.result(self._job, record.n)) is not None:
+            self._report.runs["succeeded"] += 1
+        elif await self._store.get(names.failed(self._job, record.n)) is not None:
+            self._report.runs["failed"] += 1
+            self._report.failed_runs.append(where)
+        else:
+            self._report.runs["running"] += 1
+
+    async def _count_pending(self, latest: RunRecord) -> None:
+        for partition, log in self._logs.items():
+            n = latest.to.get(partition, 0)
+            while await log.entries(n) is not None:
+                self._report.pending_batches += len(await self._batches(partition, n, latest.over))
+                n += 1
