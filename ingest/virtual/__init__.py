@@ -1,0 +1,1 @@
+"""Virtual sensors: recorded or generated signals, sent as real sensors send: irregularly."""
