@@ -17,26 +17,29 @@ class Horizon:
 
     appended_ns: int = 0  # enqueued time of the newest event appended
     proven_ns: int = 0  # when the hub last had nothing that was not appended
-    asked_ns: int = 0  # when it last answered at all
-    attached_ns: int = 0
+    unanswered_ns: int = 0  # since when it was asked in vain; 0: it answers
 
     def appended(self, enqueued_ns: int) -> None:
         """Take note of an event that is in the buffer now."""
         self.appended_ns = max(self.appended_ns, enqueued_ns)
 
+    def asked(self, now_ns: int) -> None:
+        """Take note of a question to the hub."""
+        self.unanswered_ns = self.unanswered_ns or now_ns
+
     def answered(self, asked_ns: int, last_enqueued: int, acked: int) -> None:
         """Take note of the hub's answer: its last sequence number, asked at `asked_ns`."""
-        self.asked_ns = asked_ns
+        self.unanswered_ns = 0
         if last_enqueued <= acked:
             self.proven_ns = asked_ns
 
     def at(self, now_ns: int) -> int:
         """Give the time up to which age may be judged.
 
-        A hub that has not answered for ten seconds cannot hold seals back: too early makes a
+        A hub that was asked in vain for ten seconds cannot hold seals back: too early makes a
         batch smaller, never wrong.
         """
-        if now_ns - max(self.asked_ns, self.attached_ns, self.appended_ns) > SILENT_HUB_NS:
+        if self.unanswered_ns and now_ns - self.unanswered_ns > SILENT_HUB_NS:
             return now_ns
         return min(now_ns, max(self.appended_ns, self.proven_ns))
 

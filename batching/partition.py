@@ -28,6 +28,7 @@ from batching.view import Log, View
 
 SWEEP_LIMIT = 500
 ASK_SECONDS = 0.25
+ANSWER_SECONDS = 5.0
 HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
 log = structlog.get_logger()
 
@@ -120,8 +121,7 @@ class Partition:
         await self._forget_durable()
         self.acked = await answered(lambda: self._buffer.attach(self._view.checkpoint))
         await self._read_states()
-        now = self._clock.now_ns()
-        self.horizon = Horizon(attached_ns=now)
+        self.horizon = Horizon()
         self._hooks.sealing.set()
         log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
         return self.acked
@@ -198,8 +198,10 @@ class Partition:
     async def _ask_hub(self, due_ns: int) -> bool:
         """Learn whether everything enqueued by now has been appended."""
         asked = self._clock.now_ns()
+        self.horizon.asked(asked)
         try:
-            last = await self._hooks.last_enqueued()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                last = await self._hooks.last_enqueued()
         except Exception as error:  # noqa: BLE001 the horizon counts how long the hub is silent
             log.debug("the hub does not say its last number", why=str(error))
         else:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 from batching import names
 from batching.model import Entry, EntryKind, RunBatch, RunRecord, load
+from batching.names import Key
 from batching.ports import BlobStore
 from batching.verify.report import Report
 from batching.view import Log
+
+Item = tuple[str, int, Key, int]  # partition, manifest, key, first number
 
 
 async def jobs(store: BlobStore) -> list[str]:
@@ -64,19 +67,19 @@ class JobCheck:
         if record.batches:
             await self._end(record, where)
 
-    async def _expected(self, record: RunRecord) -> list[tuple[str, int, object, int]]:
-        found: list[tuple[str, int, object, int]] = []
+    async def _expected(self, record: RunRecord) -> list[Item]:
+        found: list[Item] = []
         for partition, to in record.to.items():
             for n in range(record.start.get(partition, 0), to):
-                for batch in await self._batches(partition, n, record.over):
-                    found.append((partition, n, batch.entry.key, batch.entry.first))
+                batches = await self._batches(partition, n, record.over)
+                found += [(partition, n, b.entry.key, b.entry.first) for b in batches]
         return found
 
     def _differ(
         self,
         where: str,
-        expected: list[tuple[str, int, object, int]],
-        held: list[tuple[str, int, object, int]],
+        expected: list[Item],
+        held: list[Item],
     ) -> None:
         for item in set(expected) - set(held):
             self._report.missing.add(f"{where} leaves out {item}")

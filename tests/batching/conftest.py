@@ -1,0 +1,110 @@
+"""A partition's surroundings as in the service: a real Valkey, a folder, a clock to turn."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from batching.adapters.folder import FolderStore
+from batching.adapters.redis_buffer import RedisBuffer, prefix
+from batching.chunk import encode_samples
+from batching.commit import StreamFormat
+from batching.identity import open_store
+from batching.metrics import BatchingMetrics
+from batching.model import Chunk, Element, Store
+from batching.names import Key
+from batching.partition import Hooks, Partition, Rules
+from batching.policy import SealPolicy
+from batching.scope import Scoped
+from batching.view import Log
+
+SECOND = 10**9
+HUB = {"namespace": "ns", "hub": "h", "created_ms": 5, "consumer_group": "$Default"}
+
+
+@dataclass
+class TurnedClock:
+    """A clock that tests turn; sleeping gives way and no more."""
+
+    now: int = 1_700_000_000 * SECOND
+
+    def now_ns(self) -> int:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.005))
+
+
+@dataclass
+class Bench:
+    """One store and one server; owners are made on it as often as a test likes."""
+
+    root: FolderStore
+    identity: Store
+    client: Redis
+    clock: TurnedClock
+    policy: SealPolicy = field(default_factory=SealPolicy)
+    last_enqueued: int = -1
+    hub_answers: bool = True
+    metrics: BatchingMetrics = field(default_factory=lambda: BatchingMetrics(CollectorRegistry()))
+
+    @property
+    def store(self) -> Scoped:
+        return Scoped(self.root, self.identity.id)
+
+    def log(self) -> Log:
+        return Log(self.root, self.store, self.identity, "0")
+
+    def buffer(self) -> RedisBuffer:
+        t = prefix(self.identity.id, self.identity.hub_id, "0")
+        return RedisBuffer(self.client, t, now_us=lambda: self.clock.now // 1_000)
+
+    def owner(self) -> Partition:
+        async def last() -> int:
+            if not self.hub_answers:
+                raise OSError("no answer")
+            return self.last_enqueued
+
+        return Partition(
+            self.log(),
+            self.buffer(),
+            self.clock,
+            self.metrics,
+            rules=Rules({"s": self.policy}, {"s": StreamFormat(("x",))}, linger_ns=0),
+            writer="test",
+            hooks=Hooks(last),
+        )
+
+    async def attached(self) -> Partition:
+        owner = self.owner()
+        await owner.attach()
+        return owner
+
+    def element(self, number: int, sensor: str = "a", samples: int = 2) -> Element:
+        enqueued = self.clock.now
+        chunk = Chunk(
+            number,
+            enqueued,
+            f"m{number}",
+            np.arange(samples) + enqueued,
+            np.full((samples, 1), float(number)),
+        )
+        return Element(Key("s", sensor), number, enqueued, samples, encode_samples(chunk))
+
+    async def feed(self, owner: Partition, *numbers: int, sensor: str = "a") -> None:
+        for number in numbers:
+            self.last_enqueued = max(self.last_enqueued, number)
+            await owner.append([self.element(number, sensor)], number, self.clock.now)
+
+
+async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:
+    clock = TurnedClock()
+    root = FolderStore(folder)
+    identity = await open_store(root, clock, start={"0": 0}, **HUB)
+    async with Redis.from_url(url) as client:
+        yield Bench(root, identity, client, clock)
+    await root.close()
