@@ -4,8 +4,10 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from batching.errors import BatchError
+from ingest.cli import hub
 
 app = typer.Typer(
     name="headrace",
@@ -17,10 +19,19 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def headrace() -> None:
+    """Gathers sensor events into batches and runs Metaflow flows on them, each exactly once."""
+
+
 def main() -> None:
     """Run the command; an error made for people is printed as one, without a traceback."""
     try:
         app()
     except BatchError as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", soft_wrap=True)
+        told = Console(stderr=True, highlight=False, emoji=False)  # names may look like markup
+        told.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
+
+
+app.command("hub", epilog=hub.EXAMPLE)(hub.hub)
