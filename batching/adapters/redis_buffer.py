@@ -35,6 +35,7 @@ _EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is nev
 _HEAD = struct.Struct("<ddd")
 _SPAN = struct.Struct("<dd")
 _TOTALS = struct.Struct("<ddddddd")
+_MARK = struct.pack("<d", -1)  # totals begin with it; a torn append leaves older ones behind
 _UNAVAILABLE = (
     refused.ConnectionError,
     refused.TimeoutError,
@@ -217,7 +218,7 @@ def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
         reason=SealReason(reason.decode()),
         sealed_us=int(sealed),
         state=state,
-        elements=tuple(_element(item) for item in items[:-1]),
+        elements=tuple(_element(item) for item in items[:-1] if not item.startswith(_MARK)),
     )
 
 

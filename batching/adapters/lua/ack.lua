@@ -8,10 +8,11 @@ local dropped = 0
 for j = 2, #ARGV, 2 do
   local id = ARGV[j]
   local events, _, last = totals(T .. 'q:' .. id)
-  if events and last <= tonumber(ARGV[j + 1]) then
+  if not events then
+    unname_sealed(id)
+  elseif last <= tonumber(ARGV[j + 1]) then
     call('UNLINK', T .. 'q:' .. id)
-    call('ZREM', OUT, id)
-    call('ZREM', LO, 'q' .. id)
+    unname_sealed(id)
     dropped = dropped + 1
   end
 end

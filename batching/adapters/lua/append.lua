@@ -33,13 +33,13 @@ for j = 4, #ARGV, 4 do
     first, last = math.min(had_first, first), math.max(had_last, last)
     bytes = had_bytes + bytes
   else
+    call('ZADD', LO, 'NX', first, 'b' .. key)
     call('ZADD', DUE, due, key)
   end
-  call('ZADD', LO, 'NX', first, 'b' .. key)
-  if tail then
-    call('RPOP', b)
-  end
   call('RPUSH', b, element, packed(had + events, first, last, bytes, due, 0, '', state))
+  if tail then
+    call('LREM', b, -1, tail)
+  end
   if had ~= believed then
     seal(key, 'resync', now)
     answer[#answer + 1] = key

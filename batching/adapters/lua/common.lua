@@ -14,10 +14,11 @@ are built from it, so that they lie in the same slot.
 
 An element is two doubles (first, last sequence number) and encoded chunks. Totals are seven
 doubles (-1, events, first, last, bytes, due, sealed), the reason ended by a zero byte, and the
-owner's state. An element never begins with -1, so a torn list is noticed.
+owner's state. An element never begins with -1.
 
-Writes stand in an order in which a script that dies between two of them can be repeated: what
-names a buffer is written before it and deleted after it.
+Writes stand in an order in which a script that dies between any two of them can be repeated:
+what names a buffer is written before it and deleted after it, and new totals are pushed before
+the old ones go. So older totals may be left inside a list; readers pass over them.
 --]]
 local call, up, pk = redis.call, struct.unpack, struct.pack
 local T = string.sub(KEYS[1], 1, -2)
@@ -50,13 +51,23 @@ local function packed(events, first, last, bytes, due, sealed, reason, state)
   return pk('<ddddddds', -1, events, first, last, bytes, due, sealed, reason) .. state
 end
 
+-- Take away the names of a list that is gone; the one by which it is found again goes last.
+local function unname_open(key)
+  call('ZREM', LO, 'b' .. key)
+  call('ZREM', DUE, key)
+end
+
+local function unname_sealed(id)
+  call('ZREM', LO, 'q' .. id)
+  call('ZREM', OUT, id)
+end
+
 -- Seal an open buffer; its due time, or nothing if there is none (then its names go too).
 local function seal(key, reason, now)
   local b = T .. 'b:' .. key
   local events, first, last, bytes, due, _, _, state = totals(b)
   if not events then
-    call('ZREM', DUE, key)
-    call('ZREM', LO, 'b' .. key)
+    unname_open(key)
     return nil
   end
   local k = call('INCR', K)
@@ -68,8 +79,7 @@ local function seal(key, reason, now)
   end
   call('LSET', b, -1, packed(events, first, last, bytes, due, now, reason, state))
   call('RENAME', b, T .. 'q:' .. id)
-  call('ZREM', DUE, key)
-  call('ZREM', LO, 'b' .. key)
+  unname_open(key)
   return due
 end
 

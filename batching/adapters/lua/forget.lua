@@ -6,10 +6,9 @@ Gives 1 if it was dropped, 0 if there is none or it ends above `upto`.
 --]]
 local key = ARGV[1]
 local events, _, last = totals(T .. 'b:' .. key)
-if not events or last > tonumber(ARGV[2]) then
+if events and last > tonumber(ARGV[2]) then
   return 0
 end
 call('UNLINK', T .. 'b:' .. key)
-call('ZREM', DUE, key)
-call('ZREM', LO, 'b' .. key)
-return 1
+unname_open(key)
+return events and 1 or 0

@@ -10,8 +10,7 @@ for _, id in ipairs(call('ZRANGE', OUT, 0, tonumber(ARGV[2]) - 1)) do
   local list = T .. 'q:' .. id
   local events, _, _, bytes = totals(list)
   if not events then
-    call('ZREM', OUT, id)
-    call('ZREM', LO, 'q' .. id)
+    unname_sealed(id)
   else
     sum = sum + bytes
     if #answer > 0 and sum > max_bytes then

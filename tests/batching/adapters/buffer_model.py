@@ -1,0 +1,149 @@
+"""The buffer of one partition as a program one can read: the model that Redis is held against."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from batching.model import SealReason
+from batching.names import Key
+from batching.ports import AppendAnswer, Appended, Group, Low, OpenBuffer, SealedBuffer, Swept
+
+NEVER_US = (2**63 - 1) // 1000
+
+
+@dataclass
+class _List:
+    """What lies under one name in Redis: totals and elements."""
+
+    totals: OpenBuffer
+    lo: int
+    elements: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+
+class BufferModel:
+    """Answers `batching.ports.Buffer` from three dictionaries and three numbers."""
+
+    def __init__(self, now_us: Callable[[], int]) -> None:
+        self._now_us = now_us
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self._w: int = -1
+        self._k: int = 0
+        self._n: int = -1
+        self._open: dict[Key, _List] = {}
+        self._out: dict[int, SealedBuffer] = {}
+        self._out_lo: dict[int, int] = {}
+
+    async def acknowledged(self) -> int:
+        return self._n
+
+    async def wipe(self) -> None:
+        self._forget_all()
+
+    async def opened(self) -> list[OpenBuffer]:
+        return [found.totals for found in self._open.values()]
+
+    async def attach(self, checkpoint: int) -> int:
+        self._w = max(self._w, checkpoint)
+        return self._w
+
+    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+        if self._w != prev:
+            return AppendAnswer(Appended.GAP if self._w < prev else Appended.BEHIND, self._w)
+        wrong = [group.key for group in groups if not self._push(group)]
+        self._w = max(self._w, last)
+        return AppendAnswer(Appended.OK, self._w, tuple(wrong))
+
+    def _push(self, group: Group) -> bool:
+        """Keep one group; False if the buffer was not what the owner believed."""
+        if group.seal_before is not None:
+            self._seal(group.key, group.seal_before)
+        found = self._open.get(group.key)
+        had = found.totals.events if found else 0
+        if found is None:
+            new = OpenBuffer(group.key, 0, group.first, group.last, group.due_us, b"")
+            found = self._open[group.key] = _List(new, lo=group.first)
+        found.totals = replace(
+            found.totals,
+            events=had + group.events,
+            first=min(found.totals.first, group.first),
+            last=max(found.totals.last, group.last),
+            state=group.state,
+        )
+        found.elements.append((group.first, group.last, group.body))
+        if had != group.believed:
+            self._seal(group.key, SealReason.RESYNC)
+        elif group.seal_after is not None:
+            self._seal(group.key, group.seal_after)
+        return had == group.believed
+
+    def _seal(self, key: Key, reason: SealReason) -> None:
+        found = self._open.pop(key, None)
+        if found is None:
+            return
+        self._k += 1
+        self._out[self._k] = SealedBuffer(
+            k=self._k,
+            key=key,
+            events=found.totals.events,
+            first=found.totals.first,
+            last=found.totals.last,
+            due_us=found.totals.due_us,
+            reason=reason,
+            sealed_us=self._now_us(),
+            state=found.totals.state,
+            elements=tuple(found.elements),
+        )
+        self._out_lo[self._k] = found.lo
+
+    def _by_due(self) -> list[OpenBuffer]:
+        totals = [found.totals for found in self._open.values()]
+        return sorted(totals, key=lambda t: (t.due_us, t.key.text().encode()))
+
+    async def sweep(self, horizon_us: int, limit: int) -> Swept:
+        due = [totals for totals in self._by_due() if totals.due_us <= horizon_us][:limit]
+        for totals in due:
+            self._seal(totals.key, SealReason.MAX_AGE)
+        left = [totals.due_us for totals in self._by_due() if totals.due_us != NEVER_US]
+        return Swept(tuple((t.key, t.due_us) for t in due), left[0] if left else None)
+
+    async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
+        keys = tuple(totals.key for totals in self._by_due()[:limit])
+        for key in keys:
+            self._seal(key, reason)
+        return keys
+
+    async def low(self) -> Low:
+        los = [found.lo for found in self._open.values()] + list(self._out_lo.values())
+        sealed = list(self._out.values())
+        return Low(
+            w=self._w,
+            lo=min(los, default=None),
+            sealed=len(sealed),
+            sealed_bytes=sum(map(_bytes, sealed)),
+            first_sealed_us=sealed[0].sealed_us if sealed else None,
+        )
+
+    async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
+        oldest = list(self._out.values())[:max_buffers]
+        sizes = list(itertools.accumulate(map(_bytes, oldest)))
+        return [b for j, b in enumerate(oldest) if j == 0 or sizes[j] <= max_bytes]
+
+    async def ack(self, done: Sequence[tuple[int, Key, int]], manifest: int) -> int:
+        self._n = max(self._n, manifest)
+        before = len(self._out)
+        for k, key, last in done:
+            found = self._out.get(k)
+            if found is not None and found.key == key and found.last <= last:
+                del self._out[k], self._out_lo[k]
+        return before - len(self._out)
+
+    async def forget(self, key: Key, upto: int) -> None:
+        found = self._open.get(key)
+        if found is not None and found.totals.last <= upto:
+            del self._open[key]
+
+
+def _bytes(buffer: SealedBuffer) -> int:
+    return sum(len(body) for _, _, body in buffer.elements)

@@ -1,0 +1,174 @@
+"""Redis and the model answer alike, whatever order of calls hypothesis thinks of."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from batching.adapters import redis_buffer
+from batching.adapters.redis_buffer import RedisBuffer
+from batching.adapters.redis_server import connect
+from batching.model import SealReason
+from batching.names import Key
+from batching.ports import Buffer, Group
+from tests.batching.adapters.buffer_model import NEVER_US, BufferModel
+
+KEYS = [Key("vib", "a"), Key("vib", "b 1:b2"), Key("heat", "a/b%2F"), Key("_dead", "ä🙂'\"{}*")]
+REASONS = st.sampled_from([None, None, None, SealReason.MAX_SAMPLES, SealReason.MAX_BYTES])
+EVERYTHING = 2**30
+numbers = itertools.count()
+
+
+def groups_of(draw: st.DrawFn, w: int) -> list[dict[str, Any]]:
+    """Draw what one append brings: rising numbers above w, beliefs mostly right."""
+    groups = []
+    for _ in range(draw(st.integers(0, 4))):
+        first = w + draw(st.integers(1, 3))
+        w = first + draw(st.integers(0, 2))
+        groups.append(
+            {
+                "key": draw(st.sampled_from(KEYS)),
+                "events": draw(st.integers(1, w - first + 1)),
+                "first": first,
+                "last": w,
+                "body": draw(st.sampled_from([b"", b"\x00\r\n", b"chunk" * 3])),
+                "wrong": draw(st.sampled_from([0, 0, 0, 1, 7])),
+                "state": draw(st.sampled_from([b"", b"\x00\x00s", b"state"])),
+                "due_us": draw(st.sampled_from([5, 10, 1_795_000_000_123_457, NEVER_US])),
+                "seal_before": draw(REASONS),
+                "seal_after": draw(REASONS),
+            }
+        )
+    return groups
+
+
+class TwoBuffers(RuleBasedStateMachine):
+    """Each rule makes the same call of both; after each, both are looked at."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_us = 1_795_000_000_000_000
+        self.loop = asyncio.Runner()
+        self.client = connect(self.url)
+        real = RedisBuffer(self.client, f"hr:{{test/{next(numbers)}}}:", lambda: self.now_us)
+        self.model = BufferModel(lambda: self.now_us)
+        self.buffers: list[Buffer] = [self.model, real]
+
+    def teardown(self) -> None:
+        self.loop.run(self.buffers[1].wipe())
+        self.loop.run(self.client.aclose())
+        self.loop.close()
+
+    def both(self, call: Callable[[Buffer], Awaitable[Any]]) -> Any:
+        async def answers() -> list[Any]:
+            return [await call(buffer) for buffer in self.buffers]
+
+        self.now_us += 1
+        expected, actual = self.loop.run(answers())
+        assert actual == expected
+        return expected
+
+    @initialize(start=st.sampled_from([-1, 41, 10**14 + 1, 2**53 - 10_000]))
+    def attached(self, start: int) -> None:
+        self.both(lambda buffer: buffer.attach(start))
+
+    @rule(checkpoint_ahead=st.integers(-3, 3))
+    def attach(self, checkpoint_ahead: int) -> None:
+        checkpoint = max(-1, self.model._w + checkpoint_ahead)
+        self.both(lambda buffer: buffer.attach(checkpoint))
+
+    @rule(data=st.data(), off=st.sampled_from([0, 0, 0, 0, -1, 1]))
+    def append(self, data: st.DataObject, off: int) -> None:
+        w = self.model._w
+        drawn = data.draw(st.composite(groups_of)(w))
+        groups = self.believing(drawn)
+        last = max([w, *(group.last for group in groups)])
+        self.both(lambda buffer: buffer.append(w + off, last, groups))
+
+    def believing(self, drawn: list[dict[str, Any]]) -> list[Group]:
+        """Fill in what an owner would believe of each buffer, off by `wrong`."""
+        events = {key: found.totals.events for key, found in self.model._open.items()}
+        groups = []
+        for fields in drawn:
+            key, wrong = fields["key"], fields.pop("wrong")
+            had = 0 if fields["seal_before"] else events.get(key, 0)
+            groups.append(Group(believed=had + wrong, **fields))
+            sealed = fields["seal_after"] or wrong
+            events[key] = 0 if sealed else had + fields["events"]
+        return groups
+
+    @rule(horizon=st.sampled_from([4, 5, 9, 10, 2**53]), limit=st.integers(1, 3))
+    def sweep(self, horizon: int, limit: int) -> None:
+        self.both(lambda buffer: buffer.sweep(horizon, limit))
+
+    @rule(limit=st.integers(1, 5))
+    def seal_open(self, limit: int) -> None:
+        self.both(lambda buffer: buffer.seal_open(SealReason.DRAIN, limit))
+
+    @rule(max_bytes=st.sampled_from([0, 15, 40]), max_buffers=st.integers(1, 3))
+    def peek(self, max_bytes: int, max_buffers: int) -> None:
+        self.both(lambda buffer: buffer.peek(max_bytes, max_buffers))
+
+    @rule(
+        data=st.data(),
+        k_off=st.sampled_from([0, 0, 0, 1]),
+        last_off=st.sampled_from([0, 0, 2, -1]),
+        key=st.sampled_from([None, None, None, *KEYS]),
+    )
+    def ack(self, data: st.DataObject, k_off: int, last_off: int, key: Key | None) -> None:
+        sealed = list(self.model._out.values())
+        chosen = data.draw(st.lists(st.sampled_from(sealed), max_size=3)) if sealed else []
+        done = [(b.k + k_off, key or b.key, b.last + last_off) for b in chosen]
+        manifest = data.draw(st.integers(0, 9))
+        self.both(lambda buffer: buffer.ack(done, manifest))
+
+    @rule(key=st.sampled_from(KEYS), back=st.integers(0, 9))
+    def forget(self, key: Key, back: int) -> None:
+        upto = self.model._w - back
+        self.both(lambda buffer: buffer.forget(key, upto))
+
+    @rule()
+    def wipe(self) -> None:
+        self.both(lambda buffer: buffer.wipe())
+
+    @rule()
+    def redis_loses_everything(self) -> None:
+        self.loop.run(self.client.flushall())
+        self.loop.run(self.client.script_flush())
+        self.loop.run(self.model.wipe())
+
+    @invariant()
+    def both_hold_the_same(self) -> None:
+        async def opened(buffer: Buffer) -> Any:
+            return sorted(await buffer.opened(), key=lambda found: found.key)
+
+        self.both(lambda buffer: buffer.low())
+        self.both(lambda buffer: buffer.acknowledged())
+        self.both(lambda buffer: buffer.peek(EVERYTHING, EVERYTHING))
+        self.both(opened)
+
+
+def test_redis_answers_as_the_model_does(valkey: str) -> None:
+    TwoBuffers.url = valkey
+    assert redis_buffer.NEVER_US == NEVER_US
+    run_state_machine_as_test(
+        TwoBuffers,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -1,0 +1,331 @@
+"""Each script by itself on a real server: its contract, paging, torn steps, loss, bad servers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from batching.adapters import redis_buffer
+from batching.adapters.redis_buffer import NEVER_US, RedisBuffer, prefix, source
+from batching.adapters.redis_server import Client, connect
+from batching.errors import BufferUnavailable, CorruptObject
+from batching.model import SealReason
+from batching.names import Key
+from batching.ports import Appended, Group
+
+T = prefix("store", "ns_hub_1", "3")
+A, B = Key("vib", "press 1"), Key("heat", "a/b")
+EVERYTHING = 2**30
+
+
+class Redis:
+    """One client, its buffer, and a loop to run both in."""
+
+    def __init__(self, url: str) -> None:
+        self.runner = asyncio.Runner()
+        self.client: Client = connect(url)
+        self.buffer = RedisBuffer(self.client, T, lambda: 77)
+
+    def run(self, call: Awaitable[Any]) -> Any:
+        async def answer() -> Any:
+            return await call
+
+        return self.runner.run(answer())
+
+    def append(self, prev: int, *groups: Group, last: int | None = None) -> Any:
+        upto = groups[-1].last if last is None else last
+        return self.run(self.buffer.append(prev, upto, groups))
+
+    def keys(self) -> list[str]:
+        found = self.run(self.client.keys("*"))
+        return sorted(name.decode().removeprefix(T) for name in found)
+
+    def content(self) -> dict[int, list[tuple[int, int]]]:
+        sealed = self.run(self.buffer.peek(EVERYTHING, EVERYTHING))
+        return {b.k: [(first, last) for first, last, _ in b.elements] for b in sealed}
+
+
+@pytest.fixture
+def redis(valkey: str) -> Iterator[Redis]:
+    server = Redis(valkey)
+    yield server
+    server.run(server.client.aclose())
+    server.runner.close()
+
+
+def group(key: Key, first: int, last: int, *, believed: int = 0, **fields: Any) -> Group:
+    values = {"body": b"body", "state": b"state", "due_us": 1000} | fields
+    return Group(key, last - first + 1, first, last, believed=believed, **values)
+
+
+def test_all_keys_of_a_partition_carry_one_hash_tag() -> None:
+    assert T == "hr:{store/ns_hub_1/3}:"
+
+
+def test_attach_raises_w_and_never_lowers_it(redis: Redis) -> None:
+    answers = [redis.run(redis.buffer.attach(c)) for c in (-1, 2**53 - 2, 5)]
+    assert answers == [-1, 2**53 - 2, 2**53 - 2]
+    assert redis.run(redis.client.get(f"{T}w")) == b"9007199254740990"
+
+
+def test_append_behind_or_ahead_of_w_changes_nothing(redis: Redis) -> None:
+    redis.run(redis.buffer.attach(10))
+    gap, behind = redis.append(11, group(A, 12, 12)), redis.append(9, group(A, 10, 10))
+    assert (gap.outcome, gap.w) == (Appended.GAP, 10)
+    assert (behind.outcome, behind.w) == (Appended.BEHIND, 10)
+    assert redis.keys() == ["w"]
+
+
+def test_append_without_groups_moves_w(redis: Redis) -> None:
+    redis.run(redis.buffer.attach(10))
+    assert redis.append(10, last=14).w == 14
+
+
+def test_append_keeps_totals_of_its_own_and_the_owners_state(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 3, due_us=NEVER_US))
+    redis.append(3, group(A, 5, 6, believed=4, state=b"\x00new", due_us=1))
+    (found,) = redis.run(redis.buffer.opened())
+    assert (found.key, found.events, found.first, found.last) == (A, 6, 0, 6)
+    assert (found.due_us, found.state) == (NEVER_US, b"\x00new")
+
+
+def test_append_seals_before_and_after_as_the_owner_decided(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0))
+    before, after = SealReason.MAX_BYTES, SealReason.MAX_SAMPLES
+    answer = redis.append(0, group(A, 1, 1, seal_before=before, seal_after=after))
+    sealed = redis.run(redis.buffer.peek(EVERYTHING, 10))
+    assert answer.resynced == ()
+    assert [(b.k, b.reason, b.sealed_us, b.first) for b in sealed] == [
+        (1, before, 77, 0),
+        (2, after, 77, 1),
+    ]
+
+
+def test_a_wrong_belief_seals_at_once_and_is_reported(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1))
+    answer = redis.append(1, group(A, 2, 2, believed=5), group(B, 3, 3, believed=1))
+    (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 10))
+    assert answer.resynced == (A,)
+    assert (sealed.reason, sealed.events) == (SealReason.RESYNC, 2)
+
+
+def test_sweep_seals_what_is_due_and_tells_what_is_next(redis: Redis) -> None:
+    dues = {A: 10, B: 20, Key("vib", "c"): NEVER_US}
+    redis.append(-1, *(group(key, i, i, due_us=due) for i, (key, due) in enumerate(dues.items())))
+    first, second = redis.run(redis.buffer.sweep(15, 9)), redis.run(redis.buffer.sweep(2**62, 9))
+    assert (first.sealed, first.next_due_us) == (((A, 10),), 20)
+    assert (second.sealed, second.next_due_us) == (((B, 20),), None)
+
+
+def test_low_tells_the_lowest_number_that_is_only_here(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 4), group(B, 5, 5, body=b"123"))
+    redis.run(redis.buffer.seal_open(SealReason.DRAIN, 1))  # B: `heat` sorts before `vib`
+    low = redis.run(redis.buffer.low())
+    assert (low.w, low.lo, low.sealed, low.sealed_bytes, low.first_sealed_us) == (5, 0, 1, 3, 77)
+
+
+def test_low_estimates_bytes_of_a_long_backlog(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        redis.append(n - 1, group(A, n, n, seal_after=SealReason.MAX_SAMPLES))
+    monkeypatch.setattr(redis_buffer, "_PAGE", 2)
+    low = redis.run(redis.buffer.low())
+    assert (low.sealed, low.sealed_bytes) == (6, 24)
+
+
+def test_peek_is_bounded_and_gives_at_least_one(redis: Redis) -> None:
+    for n in range(4):
+        redis.append(n - 1, group(A, n, n, seal_after=SealReason.MAX_SAMPLES))
+    bounds = [(0, 9), (8, 9), (9, 9), (99, 3), (99, 9)]
+    found = [len(redis.run(redis.buffer.peek(*bound))) for bound in bounds]
+    assert found == [1, 2, 2, 3, 4]
+
+
+def test_ack_drops_only_that_keys_buffer_that_ends_there(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 4, seal_after=SealReason.MAX_SAMPLES))
+    refused = [(1, B, 4), (2, A, 4), (1, A, 3)]
+    assert redis.run(redis.buffer.ack(refused, 8)) == 0
+    assert redis.run(redis.buffer.ack([(1, A, 4)], 3)) == 1
+    assert redis.run(redis.buffer.acknowledged()) == 8
+    assert redis.keys() == ["k", "n", "w"]
+
+
+def test_forget_drops_an_open_buffer_that_is_durable(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 4))
+    redis.run(redis.buffer.forget(A, 3))
+    assert len(redis.run(redis.buffer.opened())) == 1
+    redis.run(redis.buffer.forget(A, 4))
+    assert redis.keys() == ["w"]
+
+
+def test_opened_reads_any_number_page_by_page(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [Key("vib", f"s{n}") for n in range(700)]
+    redis.append(-1, *(group(key, n, n) for n, key in enumerate(keys)))
+    monkeypatch.setattr(redis_buffer, "_PAGE", 50)
+    assert {found.key for found in redis.run(redis.buffer.opened())} == set(keys)
+
+
+def test_wipe_drops_the_partition_with_its_strays_and_nothing_else(redis: Redis) -> None:
+    other = prefix("store", "ns_hub_1", "33") + "w"
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1, seal_after=SealReason.MAX_BYTES))
+    redis.run(redis.client.rpush(f"{T}b:stray", "x"))
+    redis.run(redis.client.rpush(f"{T}q:9:stray", "x"))
+    redis.run(redis.client.set(other, 1))
+    redis.run(redis.buffer.wipe())
+    assert redis.run(redis.client.keys("*")) == [other.encode()]
+
+
+def test_strays_that_have_a_name_again_are_left_alone(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1, seal_after=SealReason.MAX_BYTES))
+    names = [f"b:{A.text()}", f"q:1:{B.text()}", "w", "k"]
+    assert redis.run(redis.buffer._run("drop_strays", *names)) == 0
+
+
+def test_lost_scripts_are_loaded_again(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0))
+    redis.run(redis.client.script_flush())
+    assert redis.append(0, group(A, 1, 1, believed=1)).outcome is Appended.OK
+
+
+def test_a_lost_redis_answers_gap_and_takes_the_checkpoint(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 9))
+    redis.run(redis.client.flushall())
+    lost = redis.append(9, group(A, 10, 10, believed=10))
+    assert (lost.outcome, lost.w) == (Appended.GAP, -1)
+    assert redis.run(redis.buffer.attach(4)) == 4
+
+
+# --- scripts that die between two of their commands, and are repeated ---
+
+DIES = """
+local left = {left}
+local call = function(...)
+  left = left - 1
+  if left < 0 then error(redis.error_reply('DIED on purpose')) end
+  return redis.call(...)
+end
+local up, pk = struct.unpack, struct.pack
+"""
+
+
+async def torn_then_repeated(redis: Redis, name: str, left: int, call: Callable[[], Any]) -> bool:
+    """Run one script so that it dies after `left` commands, then as it should; False if whole."""
+    whole = source(name)
+    torn = whole.replace("local call, up, pk = redis.call, struct.unpack, struct.pack", "")
+    flags, _, rest = torn.partition("\n")
+    torn = f"{flags}\n{DIES.format(left=left)}{rest}"
+    redis.buffer._scripts[name] = redis.client.register_script(torn)
+    try:
+        await call()
+    except ResponseError as error:
+        if "DIED" not in str(error):
+            raise
+        del redis.buffer._scripts[name]
+        await call()
+        return True
+    return False
+
+
+STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
+    "append": lambda buffer: buffer.append(
+        7,
+        11,
+        [
+            group(A, 8, 8, believed=4, seal_after=SealReason.MAX_SAMPLES),
+            group(B, 9, 9, believed=2),
+            group(B, 10, 10, believed=3, seal_before=None),
+            group(Key("vib", "new"), 11, 11, believed=7),
+        ],
+    ),
+    "sweep": lambda buffer: buffer.sweep(5000, 1),
+    "seal_open": lambda buffer: buffer.seal_open(SealReason.DRAIN, 9),
+    "peek": lambda buffer: buffer.peek(EVERYTHING, 9),
+    "ack": lambda buffer: buffer.ack([(1, A, 1), (2, B, 3)], 4),
+    "attach": lambda buffer: buffer.attach(6),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_script_that_died_anywhere_can_be_repeated(redis: Redis, name: str) -> None:
+    deaths = 0
+    while died(redis, name, deaths):
+        deaths += 1
+    assert deaths >= {"attach": 2, "peek": 5}.get(name, 8)
+
+
+def died(redis: Redis, name: str, left: int) -> bool:
+    """Two sealed and two open buffers; a torn step, repeated; everything is still there once."""
+    redis.run(redis.buffer.wipe())
+    after = SealReason.MAX_CHUNKS
+    redis.append(-1, group(A, 0, 1, seal_after=after), group(B, 2, 3, seal_after=after))
+    redis.append(3, group(A, 4, 7), last=7)
+    redis.append(7, group(B, 6, 7), last=7)
+    torn = redis.run(torn_then_repeated(redis, name, left, lambda: STEPS[name](redis.buffer)))
+    redis.buffer._scripts.clear()
+    before = redis.run(redis.buffer.low())
+    assert before.w == (11 if name == "append" else 7)
+    assert before.lo == (4 if name == "ack" else 0)
+    redis.run(redis.buffer.seal_open(SealReason.DRAIN, 99))
+    spans = [span for content in redis.content().values() for span in content]
+    acked = [(0, 1), (2, 3)] if name == "ack" else []
+    news = [(8, 8), (9, 9), (10, 10), (11, 11)] if name == "append" else []
+    assert set(spans) | set(acked) == {(0, 1), (2, 3), (4, 7), (6, 7), *news}
+    if name != "append":  # a torn append pushes twice; the commit takes each number once
+        assert len(spans) == len(set(spans))
+    low = redis.run(redis.buffer.low())
+    everything = redis.run(redis.buffer.peek(EVERYTHING, 99))
+    assert low.sealed == len(everything)
+    assert redis.run(redis.buffer.ack([(b.k, b.key, b.last) for b in everything], 5)) == low.sealed
+    assert redis.run(redis.buffer.low()).lo is None
+    assert redis.keys() == ["k", "n", "w"]
+    return bool(torn)
+
+
+def test_a_list_that_no_script_left_so_is_reported_as_corrupt(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0))
+    redis.run(redis.client.rpop(f"{T}b:{A.text()}"))
+    with pytest.raises(CorruptObject, match="torn buffer"):
+        redis.append(0, group(A, 1, 1, believed=1))
+
+
+# --- servers that cannot answer ---
+
+
+def test_a_full_server_refuses_an_append_whole_and_still_lets_go(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1))
+    redis.run(redis.client.config_set("maxmemory", 1))
+    with pytest.raises(BufferUnavailable, match="append"):
+        redis.append(1, group(A, 2, 2, believed=1))
+    assert redis.run(redis.buffer.low()).w == 1
+    assert len(redis.run(redis.buffer.seal_open(SealReason.DRAIN, 9))) == 2
+    sealed = redis.run(redis.buffer.peek(EVERYTHING, 9))
+    assert redis.run(redis.buffer.ack([(b.k, b.key, b.last) for b in sealed], 0)) == 2
+
+
+def test_a_server_that_is_gone_is_unavailable_and_named_by_the_call() -> None:
+    server = Redis("unix:///nowhere/valkey.sock")
+    with pytest.raises(BufferUnavailable, match="low"):
+        server.run(server.buffer.low())
+    server.run(server.client.aclose())
+    server.runner.close()
+
+
+def test_a_replica_is_unavailable_for_writes(redis: Redis) -> None:
+    redis.run(redis.client.config_set("replica-read-only", "yes"))
+    redis.run(redis.client.execute_command("REPLICAOF", "127.0.0.1", "1"))
+    try:
+        with pytest.raises(BufferUnavailable, match="append"):
+            redis.append(-1, group(A, 0, 0))
+    finally:
+        redis.run(redis.client.execute_command("REPLICAOF", "NO", "ONE"))
+
+
+def test_a_mistake_of_ours_is_not_taken_for_an_outage(redis: Redis) -> None:
+    redis.run(redis.client.set(f"{T}due", "no sorted set"))
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        redis.append(-1, group(A, 0, 0))
