@@ -1,5 +1,7 @@
 """Every metric of buffering, sealing and committing: one name, one unit, one sentence each."""
 
+import contextlib
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SAMPLES = (1, 10, 100, 1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -39,11 +41,6 @@ class BatchingMetrics:
             ["outcome"],  # created, lost
             registry=registry,
         )
-        self.reattached = Counter(
-            "headrace_partition_reattached_total",
-            "Times an owner dropped what it remembered of its partition and attached again.",
-            registry=registry,
-        )
         self.wiped = Counter(
             "headrace_buffer_wiped_total",
             "Times a partition's keys were dropped, because the store is older than Redis"
@@ -81,4 +78,5 @@ class BatchingMetrics:
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""
         for gauge in (self.open_sensors, self.open_bytes, self.sealed_waiting, self.checkpoint):
-            gauge.remove(partition)
+            with contextlib.suppress(KeyError):
+                gauge.remove(partition)

@@ -29,6 +29,8 @@ from batching.view import Log, View
 SWEEP_LIMIT = 500
 ASK_SECONDS = 0.25
 ANSWER_SECONDS = 5.0
+SETTLED_SECONDS = 0.1
+LINGER_STEP_NS = 10**8
 HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
 log = structlog.get_logger()
 
@@ -251,12 +253,14 @@ class Partition:
     async def _linger(self, low: Low) -> None:
         """Wait until the oldest seal is `linger` old, unless a bundle is full."""
         full = low.sealed_bytes >= min(PEEK_BYTES, self._rules.bundle_bytes)
-        if full or self._draining or low.first_sealed_us is None:
+        if full or low.first_sealed_us is None:
             return
-        age_ns = self._clock.now_ns() - low.first_sealed_us * 1_000
-        wait_ns = min(self._rules.linger_ns - age_ns, self._rules.linger_ns)
-        if wait_ns > 0:
-            await self._clock.sleep(wait_ns / 1e9)
+        age_ns = max(0, self._clock.now_ns() - low.first_sealed_us * 1_000)
+        wait_ns = self._rules.linger_ns - age_ns
+        while wait_ns > 0 and not self._draining:
+            step = min(wait_ns, LINGER_STEP_NS)
+            await self._clock.sleep(step / 1e9)
+            wait_ns -= step
 
     async def commit_sealed(self) -> None:
         """Commit one bundle's worth.
@@ -310,6 +314,16 @@ class Partition:
         self._view.move(checkpoint, first)
         if self._hooks.checkpoint is not None:
             await self._hooks.checkpoint(checkpoint)
+
+    async def settled(self) -> None:
+        """Wait until the commit task has nothing left that is sealed, without its linger."""
+        self._draining = True
+        try:
+            while (await answered(self._buffer.low)).sealed:
+                self._hooks.sealing.set()
+                await self._clock.sleep(SETTLED_SECONDS)
+        finally:
+            self._draining = False
 
     async def drain(self) -> None:
         """Commit all that is sealed and move the checkpoint, without waiting."""

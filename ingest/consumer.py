@@ -14,8 +14,9 @@ from azure.eventhub import EventData
 
 from batching.errors import Reattach
 from batching.model import Element
+from batching.names import IGNORED_STREAM
 from batching.partition import Partition
-from ingest.classify import Classifier
+from ingest.classify import Classified, Classifier
 from ingest.metrics import IngestMetrics
 from ingest.source import Source, SourceUnavailable, event_of
 
@@ -145,12 +146,25 @@ class Consumer:
                 elements += found.elements
                 size += sum(len(element.body) for element in found.elements)
                 upto, enqueued_ns = event.sequence_number, event.enqueued_ns
-                self._count(found, len(event.body))
+                self._count(found)
                 if size > SLICE_BYTES:
                     await owner.append(elements, upto, enqueued_ns)
                     elements, size = [], 0
             if upto > owner.acked:
                 await owner.append(elements, upto, enqueued_ns)
+
+    def _count(self, found: Classified) -> None:
+        metrics = self._parts.metrics
+        metrics.events.labels(self.partition).inc()
+        metrics.bytes.labels(self.partition).inc(found.body_bytes)
+        if found.reason is not None:
+            metrics.dead_letters.labels(found.reason.value).inc()
+        elif found.stream == IGNORED_STREAM:
+            metrics.ignored.inc()
+        else:
+            metrics.samples.labels(found.stream).inc(found.samples)
+        if found.unknown_channels:
+            metrics.unknown_channels.labels(found.stream).inc(found.unknown_channels)
 
     async def _watch_lag(self, owner: Partition) -> None:
         while True:

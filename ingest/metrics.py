@@ -1,5 +1,7 @@
 """Every metric of the front door: what came in, what could not be used, how far behind it is."""
 
+import contextlib
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -56,6 +58,11 @@ class IngestMetrics:
             "Times a link to the hub broke and was opened again.",
             registry=registry,
         )
+        self.reattached = Counter(
+            "headrace_partition_reattached_total",
+            "Times an owner dropped what it remembered of its partition and attached again.",
+            registry=registry,
+        )
         self.lost = Counter(
             "headrace_events_lost_total",
             "Events that the hub had dropped before they were read.",
@@ -64,4 +71,5 @@ class IngestMetrics:
 
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""
-        self.lag.remove(partition)
+        with contextlib.suppress(KeyError):
+            self.lag.remove(partition)

@@ -1,0 +1,70 @@
+"""The partitions that this process owns: one consumer each, started and stopped as told."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from batching.metrics import BatchingMetrics
+from ingest.consumer import Consumer
+from ingest.metrics import IngestMetrics
+
+log = structlog.get_logger()
+
+
+class Fleet:
+    """Keeps one consumer per owned partition running in a task group of the service."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        make: Callable[[str], Consumer],
+        metrics: tuple[IngestMetrics, BatchingMetrics],
+    ) -> None:
+        self._group, self._make, self._metrics = group, make, metrics
+        self._running: dict[str, tuple[Consumer, asyncio.Task[None]]] = {}
+
+    @property
+    def consumers(self) -> dict[str, Consumer]:
+        """Consumers by partition."""
+        return {partition: consumer for partition, (consumer, _) in self._running.items()}
+
+    def unready(self) -> list[str]:
+        """Say which partitions are owned but not attached yet."""
+        return [
+            f"partition {partition} is not attached yet"
+            for partition, consumer in self.consumers.items()
+            if consumer.owner is None
+        ]
+
+    async def own(self, wanted: frozenset[str]) -> None:
+        """Let go of what is no longer ours, then take what is new."""
+        await self._leave(self._running.keys() - wanted)
+        for partition in sorted(wanted - self._running.keys()):
+            consumer = self._make(partition)
+            task = self._group.create_task(consumer.run(), name=f"partition-{partition}")
+            self._running[partition] = (consumer, task)
+        self._metrics[0].owned.set(len(self._running))
+
+    async def _leave(self, partitions: set[str]) -> None:
+        leaving = {partition: self._running.pop(partition) for partition in partitions}
+        for consumer, _ in leaving.values():
+            consumer.stop()
+        if leaving:
+            await asyncio.wait([task for _, task in leaving.values()])
+        for partition in leaving:
+            for metrics in self._metrics:
+                metrics.forget(partition)
+
+    async def drain(self) -> int:
+        """Seal every open batch and commit it; give how many there were."""
+        owners = [c.owner for c in self.consumers.values() if c.owner is not None]
+        sealed = await asyncio.gather(*(owner.seal_all() for owner in owners))
+        await asyncio.gather(*(owner.settled() for owner in owners))
+        log.info("drained", batches=sum(sealed))
+        return sum(sealed)
+
+    async def stop(self) -> None:
+        """Finish what was received, commit what is sealed, and leave every partition."""
+        await self._leave(set(self._running))
+        self._metrics[0].owned.set(0)
