@@ -29,6 +29,8 @@ class DecodeSpec:
     columns: tuple[tuple[str, str], ...] = ()  # raw: (name, NumPy dtype) of each column of a row
     max_body_bytes: int = 16 * 2**20  # after decompression
     max_samples: int = 1_000_000
+    max_decoded_bytes: int = 64 * 2**20  # times and values: many channels make much of little
+    path: str | None = None  # dotted, where the samples lie in a JSON or CBOR body
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,263 @@
+"""From an event to elements of the buffer: its stream, its sensors, their samples, or why not.
+
+A pure function of the event: the same event gives the same elements, on every owner and in
+every replay, and no event makes it raise. What cannot be used becomes a dead letter.
+"""
+
+import fnmatch
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batching.chunk import DeadLetter, encode_dead_letter, encode_ignored, encode_samples
+from batching.errors import SettingError
+from batching.model import Chunk, Element
+from batching.names import DEAD, DEAD_STREAM, IGNORED, IGNORED_STREAM, Key
+from ingest import sensors
+from ingest.decode.columns import Decoded
+from ingest.decode.formats import Reader, media_type
+from ingest.decode.problem import Reason, Unusable
+from ingest.decode.spec import StreamRules
+from ingest.event import Event
+
+MAX_DEAD_BODY_BYTES = 2**20
+MAX_DETAIL = 500
+MAX_HEADER = 4_096
+
+
+class Classified(NamedTuple):
+    """What became of one event, and what metrics want to know of it.
+
+    `stream` is `_dead` with a reason for a dead letter, `_ignored` for an event that is only
+    counted. `unknown_channels` counts distinct names in the body that are no channels.
+    """
+
+    elements: list[Element]
+    stream: str
+    reason: Reason | None = None
+    samples: int = 0
+    unknown_channels: int = 0
+    body_bytes: int = 0
+
+
+class _Series(NamedTuple):
+    """Samples of one sensor within one event."""
+
+    times_ns: list[NDArray[np.int64]]
+    values: list[NDArray[Any]]
+
+
+@dataclass
+class _Reading:
+    """What one event says to one stream."""
+
+    series: dict[str, _Series]
+    unknown: int
+
+
+class _Doubtful(Unusable):
+    """Cannot be used, and so cannot tell its sensor, by which it may be this stream's."""
+
+
+class _Stream:
+    """One stream's rules, ready to be applied."""
+
+    def __init__(self, rules: StreamRules, *, iot_hub: bool) -> None:
+        sensors.check(rules, iot_hub=iot_hub)
+        self.name = rules.name
+        self._sender = sensors.sender_of(rules.sensor)
+        self._sensors = [_pattern(sensors.sensor_name(text)) for text in rules.match.sensors]
+        self._properties = [(name, _pattern(text)) for name, text in rules.match.properties.items()]
+        content_type = rules.match.content_type
+        self._media = None if content_type is None else media_type(content_type)
+        try:
+            self._reader = Reader(
+                rules.decode, rules.sensor.name if rules.sensor.by == "field" else None
+            )
+        except SettingError as error:
+            raise SettingError(f"streams.{rules.name}.{error}") from error
+
+    def wants_headers(self, event: Event, media: str) -> bool:
+        """Tell whether content type and properties are those of the stream."""
+        if self._media is not None and media != self._media:
+            return False
+        return all(
+            pattern.fullmatch(_header(event.properties[name])) is not None
+            if name in event.properties
+            else False
+            for name, pattern in self._properties
+        )
+
+    def _wants_sensors(self, names: Collection[str]) -> bool:
+        """Tell whether every sensor of the event is one of the stream's."""
+        return all(any(pattern.fullmatch(name) for pattern in self._sensors) for name in names)
+
+    def read(self, event: Event, media: str) -> _Reading | None:
+        """Name and decode what the event brings; None if its sensors are another stream's.
+
+        Raises:
+            _Doubtful: the sensors decide whether it is this stream's, and cannot be read.
+            Unusable: it is this stream's and cannot be used, and why.
+
+        """
+        if not self._sensors:
+            return self._decode(event, media, self._sender(event))
+        try:
+            sender = self._sender(event)
+            if sender is None or self._reader.format_of(media) == "senml":  # the body names it
+                reading = self._decode(event, media, sender)
+                return reading if self._wants_sensors(reading.series) else None
+        except Unusable as error:
+            if error.reason is Reason.NO_SENSOR:
+                return None
+            raise _Doubtful(error.reason, error.detail) from None
+        return self._decode(event, media, sender) if self._wants_sensors([sender]) else None
+
+    def _decode(self, event: Event, media: str, sender: str | None) -> _Reading:
+        decoded = self._reader.read(event.body, media, event.content_encoding, event.enqueued_ns)
+        return _Reading(_by_sensor(sender, decoded), decoded.unknown)
+
+
+class Classifier:
+    """Tells what each event is, by the streams in their order.
+
+    Args:
+        streams: rules of each stream; an event belongs to the first that matches.
+        unmatched: what becomes of an event that matches none.
+        iot_hub: the source is an IoT Hub, so sensors are named by its annotations alone.
+
+    Raises:
+        SettingError: a stream's rules contradict themselves, or trust what can be forged.
+
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[StreamRules],
+        *,
+        unmatched: Literal["dead_letter", "count"],
+        iot_hub: bool,
+    ) -> None:
+        self._streams = [_Stream(rules, iot_hub=iot_hub) for rules in streams]
+        self._count_unmatched = unmatched == "count"
+
+    def classify(self, event: Event) -> Classified:
+        """Turn one event into elements: of its sensors, or one dead letter, or one ignored.
+
+        Sequence number and enqueued time must fit int64, as every hub's do.
+        """
+        try:
+            return self._sort(event)
+        except Unusable as error:
+            return _dead(event, error.reason, error.detail)
+        except Exception as error:  # noqa: BLE001, an event must never stop its partition
+            return _dead(event, Reason.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _sort(self, event: Event) -> Classified:
+        media = media_type(event.content_type)
+        doubt: Unusable | None = None
+        for stream in self._streams:
+            if not stream.wants_headers(event, media):
+                continue
+            try:
+                reading = stream.read(event, media)
+            except _Doubtful as error:
+                doubt = doubt or error  # it may have been this stream's: it is never ignored
+                continue
+            if reading is not None:
+                return _kept(event, stream.name, reading)
+        if doubt is not None:
+            raise doubt
+        if self._count_unmatched:
+            return _ignored(event)
+        raise Unusable(Reason.NO_STREAM, "the event matches no stream")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(text))
+
+
+def _by_sensor(sender: str | None, decoded: Decoded) -> dict[str, _Series]:
+    """Gather the parts of each sensor, in order of arrival."""
+    series: dict[str, _Series] = {}
+    for part in decoded.parts:
+        if len(part.times_ns):
+            found = series.setdefault(sensors.full_name(sender, part.sender), _Series([], []))
+            found.times_ns.append(part.times_ns)
+            found.values.append(part.values)
+    return series
+
+
+def _kept(event: Event, stream: str, reading: _Reading) -> Classified:
+    elements = [
+        _element(event, Key(stream, sensor), series) for sensor, series in reading.series.items()
+    ]
+    samples = sum(element.samples for element in elements)
+    return Classified(elements, stream, None, samples, reading.unknown, len(event.body))
+
+
+def _element(event: Event, key: Key, series: _Series) -> Element:
+    alone = len(series.times_ns) == 1
+    times_ns = series.times_ns[0] if alone else np.concatenate(series.times_ns)
+    values = series.values[0] if alone else np.concatenate(series.values)
+    chunk = Chunk(
+        event.sequence_number, event.enqueued_ns, _clean(event.message_id), times_ns, values
+    )
+    return Element(
+        key, event.sequence_number, event.enqueued_ns, len(times_ns), encode_samples(chunk)
+    )
+
+
+def _ignored(event: Event) -> Classified:
+    number, enqueued_ns = event.sequence_number, event.enqueued_ns
+    body = encode_ignored(sequence_number=number, enqueued_ns=enqueued_ns)
+    element = Element(IGNORED, number, enqueued_ns, 0, body)
+    return Classified([element], IGNORED_STREAM, body_bytes=len(event.body))
+
+
+def _dead(event: Event, reason: Reason, detail: str) -> Classified:
+    letter = DeadLetter(
+        reason=reason.value,
+        detail=_clean(detail)[:MAX_DETAIL],
+        body=event.body[:MAX_DEAD_BODY_BYTES],
+        body_bytes=len(event.body),
+        content_type=_clean(event.content_type),
+        properties=_headers(event.properties),
+        annotations=_headers(event.annotations),
+    )
+    number, enqueued_ns = event.sequence_number, event.enqueued_ns
+    body = encode_dead_letter(
+        letter,
+        sequence_number=number,
+        enqueued_ns=enqueued_ns,
+        message_id=_clean(event.message_id),
+    )
+    element = Element(DEAD, number, enqueued_ns, 0, body)
+    return Classified([element], DEAD_STREAM, reason, body_bytes=len(event.body))
+
+
+def _headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    return {_clean(name): _header(value)[:MAX_HEADER] for name, value in headers.items()}
+
+
+def _header(value: Any) -> str:
+    """Spell a header's value as text: true, 5, 2.5, or what the sender wrote."""
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode(errors="replace")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        return "" if value is None else _clean(str(value))
+    except Exception:  # noqa: BLE001, a value of the SDK's that cannot be spelled
+        return f"({type(value).__name__})"
+
+
+def _clean(text: str) -> str:
+    """Replace halves of characters, which no UTF-8 can hold."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,0 +1,124 @@
+"""Which decoder a body meets: the stream's format, or the event's content type if it differs."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from batching.chunk import DTYPES
+from batching.errors import SettingError
+from ingest.decode import cbor_body, json_body, npy, raw, senml
+from ingest.decode.body import plain_body
+from ingest.decode.columns import Decoded
+from ingest.decode.problem import Reason, Unusable
+from ingest.decode.shapes import Shapes
+from ingest.decode.spec import DecodeSpec, Format
+from ingest.decode.times import converter
+
+CONTENT_TYPES: dict[str, Format] = {
+    "application/json": "json",
+    "text/json": "json",
+    "application/cbor": "cbor",
+    "application/senml+json": "senml",
+    "application/senml+cbor": "senml",
+    "application/sensml+json": "senml",
+    "application/sensml+cbor": "senml",
+    "application/x-npy": "npy",
+}
+SAYS_NOTHING = frozenset({"", "application/octet-stream", "text/plain"})
+FORMATS = ("json", "senml", "cbor", "npy", "raw")
+MAX_CHANNELS = 1_000
+_CBOR_LISTS = range(0x80, 0xA0)  # first byte of a CBOR list; no JSON text begins with one
+_Decode: TypeAlias = Callable[[bytes, int], Decoded]
+
+
+def media_type(content_type: str) -> str:
+    """Give the content type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+class Reader:
+    """Decodes the bodies of one stream; `sender` is the dotted path of a sensor's name in them.
+
+    Raises:
+        SettingError: the stream's description contradicts itself.
+
+    """
+
+    def __init__(self, spec: DecodeSpec, sender: str | None = None) -> None:
+        _check(spec)
+        self._spec = spec
+        to_ns = converter(spec.time)
+        shapes = Shapes(spec, to_ns, tuple(sender.split(".")) if sender else ())
+        packs = senml.Packs(spec)
+        self._decoders: dict[Format, _Decode] = {
+            "json": lambda body, _: shapes.read(json_body.parse(body, spec.max_samples)),
+            "cbor": lambda body, _: shapes.read(cbor_body.parse(body)),
+            "senml": lambda body, now_ns: packs.read(self._pack(body), now_ns),
+            "npy": lambda body, _: npy.read(body, spec, to_ns),
+        }
+        if spec.format == "raw":
+            row = raw.layout(spec)
+            self._decoders["raw"] = lambda body, _: raw.read(body, row, spec, to_ns)
+
+    def read(self, body: bytes, media: str, content_encoding: str, now_ns: int) -> Decoded:
+        """Decode one body.
+
+        Args:
+            body: as it came, perhaps compressed.
+            media: the event's content type, from `media_type`.
+            content_encoding: the event's.
+            now_ns: when the hub got the event, nanoseconds UTC.
+
+        Raises:
+            Unusable: it cannot be used, and why.
+
+        """
+        chosen = self.format_of(media)
+        plain = plain_body(
+            body, content_encoding, limit=self._spec.max_body_bytes, sniff=chosen != "raw"
+        )
+        try:
+            return self._decoders[chosen](plain, now_ns)
+        except Unusable as error:
+            if _asked(media) is None and media not in SAYS_NOTHING:
+                raise Unusable(
+                    Reason.UNKNOWN_CONTENT_TYPE,
+                    f"content type {media[:80]!r} is not known, and as {chosen}: {error.detail}",
+                ) from None
+            raise
+
+    def format_of(self, media: str) -> Format:
+        """Give the format by content type, the stream's own where that says nothing new."""
+        asked = _asked(media)
+        if asked is None or (self._spec.format == "senml" and asked in ("json", "cbor")):
+            return self._spec.format  # SenML may be labelled as what it is written in
+        return asked
+
+    def _pack(self, body: bytes) -> object:
+        if body[0] in _CBOR_LISTS:
+            return cbor_body.parse(body)
+        return json_body.parse(body, self._spec.max_samples)
+
+
+def _asked(media: str) -> Format | None:
+    known = CONTENT_TYPES.get(media)
+    if known is None and media.endswith("+json"):
+        return "json"
+    if known is None and media.endswith("+cbor"):
+        return "cbor"
+    return known
+
+
+def _check(spec: DecodeSpec) -> None:
+    if spec.format not in FORMATS:
+        raise SettingError(f"decode.format {spec.format!r}: use one of {', '.join(FORMATS)}")
+    if spec.dtype not in DTYPES:
+        raise SettingError(f"decode.dtype {spec.dtype!r}: use one of {', '.join(DTYPES)}")
+    if not 0 < len(spec.channels) <= MAX_CHANNELS:
+        raise SettingError(f"decode.channels must name 1 to {MAX_CHANNELS} channels")
+    if len({spec.time.field, *spec.channels}) <= len(spec.channels) or "" in spec.channels:
+        raise SettingError("decode.channels: a name is empty, there twice, or the time field's")
+    if spec.format == "raw" and spec.time.unit == "iso8601":
+        raise SettingError("decode.time.unit: raw rows hold numbers, use ns, us, ms or s")
+    for name in ("max_body_bytes", "max_samples", "max_decoded_bytes"):
+        if getattr(spec, name) <= 0:
+            raise SettingError(f"decode.{name} must be above zero, got {getattr(spec, name)}")
