@@ -57,7 +57,8 @@ def connect(
         )
     try:
         if cluster:
-            return RedisCluster.from_url(url, cluster_error_retry_attempts=1, **options)
+            # One repetition, since a slot that moved is noticed by a call that failed.
+            return RedisCluster.from_url(url, protocol=2, retry=Retry(NoBackoff(), 1), **options)
         return Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **options)
     except ValueError as error:
         raise SettingError(f"redis.url: {shown(url)} cannot be read: {error}") from error
@@ -96,15 +97,22 @@ async def check_server(client: Client, url: str = "the server") -> bool:
     name = shown(url)
     try:
         info = await client.info()
-    except (refused.AuthenticationError, refused.NoPermissionError) as error:
-        raise SettingError(f"redis: {name} refuses user or password: {error}") from error
-    except (refused.ConnectionError, refused.TimeoutError, OSError) as error:
+    except (refused.RedisError, OSError) as error:
+        if _is_refusal(error):
+            raise SettingError(f"redis: {name} refuses user or password: {error}") from error
         raise BufferUnavailable(f"redis.url: no answer from {name}: {error}") from error
     _check_version(name, str(info.get("redis_version", "0")))
     _check_eviction(name, str(info.get("maxmemory_policy", "noeviction")))
     if info.get("role") == "slave":
         raise SettingError(f"redis.url: {name} is a replica; give the address of its primary")
     return bool(info.get("cluster_enabled"))
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    kinds = (refused.AuthenticationError, refused.NoPermissionError)
+    while error is not None and not isinstance(error, kinds):
+        error = error.__cause__  # redis-py wraps what fails while it connects
+    return error is not None
 
 
 def _check_version(name: str, version: str) -> None:

@@ -56,7 +56,7 @@ def redis(valkey: str) -> Iterator[Redis]:
 
 
 def group(key: Key, first: int, last: int, *, believed: int = 0, **fields: Any) -> Group:
-    values = {"body": b"body", "state": b"state", "due_us": 1000} | fields
+    values: dict[str, Any] = {"body": b"body", "state": b"state", "due_us": 1000} | fields
     return Group(key, last - first + 1, first, last, believed=believed, **values)
 
 
