@@ -1,0 +1,152 @@
+"""One run record on its way to its result: started, watched, tried again, or given up.
+
+PROTOCOL, step G4. Anybody may do any of this at any time, also twice: decisions, receipts,
+results and the end are created once, and a run's name follows from its attempt.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from batching import names
+from batching.jobs import Job, run_name
+from batching.metrics_runs import DispatchMetrics
+from batching.model import Attempt, Result, RunRecord
+from batching.ports import Clock, Launcher, RunRequest, RunState
+from batching.runs import RunLog, Trail
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Drive:
+    """A record with batches and, as far as this process knows, without an end."""
+
+    record: RunRecord
+    known: bool = False  # what others did about it has been read
+    attempt: int = 1
+    ready_ns: int = 0  # when the attempt may start
+    receipt: Attempt | None = None
+
+
+class Driver:
+    """Drives the records of one job. Every call raises Transient when a server is silent."""
+
+    def __init__(
+        self, job: Job, runs: RunLog, launcher: Launcher, clock: Clock, metrics: DispatchMetrics
+    ) -> None:
+        self._job, self._runs, self._launcher = job, runs, launcher
+        self._clock, self._metrics = clock, metrics
+
+    async def step(self, drive: Drive) -> bool:
+        """Bring a record nearer to its end; True once it has a result or has been given up."""
+        if not drive.known and await self.has_ended(drive):
+            return True
+        if drive.receipt is None:
+            await self._start(drive)
+            return False
+        state = await self._launcher.state(self._name(drive))
+        if state is RunState.RUNNING:
+            return False
+        result = await self._runs.result(drive.record.n)  # after the state, never before
+        if result is None and state is RunState.SUCCEEDED:
+            return await self._vouch(drive)
+        if result is None:
+            return await self._fail(drive, state)
+        self._succeeded(drive, result)
+        return True
+
+    def _name(self, drive: Drive) -> str:
+        record = drive.record
+        return run_name(self._runs.store_id, record.flow, self._job.name, record.n, drive.attempt)
+
+    async def has_ended(self, drive: Drive) -> bool:
+        """Read how far a record is; True if it has a result or was given up."""
+        n = drive.record.n
+        if await self._runs.result(n) is not None:
+            return True
+        trail = await self._runs.trail(n)
+        drive.attempt = trail.attempt
+        drive.receipt = trail.receipts.get(trail.attempt)
+        drive.ready_ns = self._ready_ns(trail)
+        drive.known = True
+        return trail.given_up
+
+    def _ready_ns(self, trail: Trail) -> int:
+        decision = trail.decisions.get(trail.attempt)
+        if decision is None:
+            return 0
+        wait_ns = self._job.backoff_ns(trail.attempt)  # whoever decided may have a clock ahead
+        return min(decision.written, self._clock.now_ns()) + wait_ns
+
+    async def _start(self, drive: Drive) -> None:
+        if self._clock.now_ns() < drive.ready_ns:
+            return
+        record, k, name = drive.record, drive.attempt, self._name(drive)
+        uri = f"{self._runs.store.uri}/{names.run(record.job, record.n)}"
+        request = RunRequest(name, record.job, record.n, k, record.flow, uri)
+        started = await self._launcher.start(request)
+        receipt = self._attempt(drive, k)
+        await self._runs.create(names.receipt(record.job, record.n, k), receipt)
+        drive.receipt = receipt
+        if started:
+            self._metrics.attempts.labels(record.job).inc()
+            log.info(
+                "run started",
+                job=record.job,
+                n=record.n,
+                attempt=k,
+                batches=len(record.batches),
+                name=name,
+            )
+
+    async def _vouch(self, drive: Drive) -> bool:
+        """Create the result of a flow that knows nothing of results and has succeeded."""
+        n, k = drive.record.n, drive.attempt
+        result = Result(
+            job=self._job.name,
+            n=n,
+            attempt=k,
+            by="workflow",
+            outputs=names.outputs(self._job.name, n, k),
+            written=self._clock.now_ns(),
+        )
+        if await self._runs.create(names.result(self._job.name, n), result):
+            self._succeeded(drive, result)
+            return True
+        return False  # somebody else's result: the next step reads it
+
+    async def _fail(self, drive: Drive, state: RunState) -> bool:
+        """Decide on the next attempt, or give the record up after its last."""
+        job, n, k = self._job.name, drive.record.n, drive.attempt
+        drive.known = False  # whatever is decided now, by whomever: read it
+        if k < self._job.attempts:
+            decision = self._attempt(drive, k + 1, state.value)
+            if await self._runs.create(names.attempt(job, n, k + 1), decision):
+                log.warning("run failed, trying again", job=job, n=n, attempt=k, cause=state.value)
+            return False
+        if await self._runs.create(names.failed(job, n), self._attempt(drive, k, state.value)):
+            self._metrics.runs.labels(job, "failed").inc()
+            log.error("run failed for good", job=job, n=n, attempts=k, name=self._name(drive))
+            return True
+        return (await self._runs.trail(n)).attempt <= k  # else somebody asked for another one
+
+    def _attempt(self, drive: Drive, k: int, cause: str | None = None) -> Attempt:
+        record = drive.record
+        name = run_name(self._runs.store_id, record.flow, record.job, record.n, k)
+        return Attempt(record.job, record.n, k, name, self._clock.now_ns(), cause)
+
+    def _succeeded(self, drive: Drive, result: Result) -> None:
+        job, started = self._job.name, drive.receipt
+        self._metrics.runs.labels(job, "succeeded").inc()
+        took = (result.written - started.written) / 1e9 if started else 0.0
+        if result.attempt == drive.attempt:
+            self._metrics.duration.labels(job).observe(max(took, 0.0))
+        log.info(
+            "run succeeded",
+            job=job,
+            n=drive.record.n,
+            attempt=result.attempt,
+            by=result.by,
+            took_seconds=round(took, 3),
+        )

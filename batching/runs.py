@@ -1,0 +1,205 @@
+"""A job's run records, attempts and results as they lie in the store, read for every purpose.
+
+The store is the scoped one: all its names lie under the store's id. A run record that names
+another store all the same counts as one without batches that moves nothing.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+from batching import names
+from batching.jobs import run_name
+from batching.model import Attempt, Result, RunBatch, RunPosition, RunRecord, dump, load
+from batching.ports import BlobStore
+
+_TRAIL = re.compile(r"\.(?:a(?P<k>\d+)(?P<started>\.started)?|(?P<failed>failed))\.json")
+_RECORD = re.compile(r"(\d{12})(\..*)")
+_BEHIND_A_JOB = "~"  # sorts behind all that lies in a job's folder
+Document = TypeVar("Document")
+
+
+@dataclass(slots=True)
+class Trail:
+    """What was done about one record: decisions from attempt 2 on, receipts, the end."""
+
+    decisions: dict[int, Attempt] = field(default_factory=dict)
+    receipts: dict[int, Attempt] = field(default_factory=dict)
+    failed: Attempt | None = None
+
+    @property
+    def attempt(self) -> int:
+        """Give the newest attempt, from 1 on."""
+        return max(self.decisions, default=1)
+
+    @property
+    def given_up(self) -> bool:
+        """Tell whether the last attempt failed, and nobody decided on another one since."""
+        return self.failed is not None and self.failed.attempt >= self.attempt
+
+
+class RunLog:
+    """One job's objects; every call raises StoreUnavailable when the store does not answer."""
+
+    def __init__(self, store: BlobStore, store_id: str, job: str) -> None:
+        self.store, self.store_id, self.job = store, store_id, job
+
+    async def settled(self) -> tuple[int, str | None]:
+        """Give the record from which on there may be work, and the version of that fact."""
+        name = names.run_position(self.job)
+        found = await self.store.get_versioned(name)
+        return (0, None) if found is None else (load(RunPosition, name, found[0]).settled, found[1])
+
+    async def settle(self, settled: int, version: str | None) -> str | None:
+        """Raise the position; None if somebody else has."""
+        body = dump(RunPosition(settled))
+        return await self.store.replace(names.run_position(self.job), body, version)
+
+    async def record(self, n: int) -> RunRecord | None:
+        """Read record n; None if there is none."""
+        found = await self._read(RunRecord, names.run(self.job, n))
+        if found is None or found.store == self.store_id:
+            return found
+        return RunRecord(
+            self.job, n, found.flow, found.store, found.hub, found.written, {}, {}, batches=()
+        )
+
+    async def vector(self, settled: int) -> dict[str, int] | None:
+        """Give what the records below `settled` have handed out; None if they say nothing."""
+        for n in range(settled - 1, -1, -1):
+            record = await self.record(n)
+            if record is not None and record.to:
+                return dict(record.to)
+        return None
+
+    async def result(self, n: int) -> Result | None:
+        """Read the result of record n; None if there is none yet."""
+        return await self._read(Result, names.result(self.job, n))
+
+    async def create(self, name: str, document: RunRecord | Attempt | Result) -> bool:
+        """Create an object of this job; False if it exists."""
+        return await self.store.create(name, [dump(document)])
+
+    async def trail(self, n: int) -> Trail:
+        """Read what was done about record n."""
+        prefix = f"runs/{self.job}/{names.number(n)}"
+        return await self.follow([name async for name in self.store.names(f"{prefix}.")])
+
+    async def follow(self, found: list[str]) -> Trail:
+        """Read the decisions, receipts and the end among names of one record's objects."""
+        trail = Trail()
+        for name in found:
+            parts = _TRAIL.fullmatch(name, name.rindex("/") + 13)
+            step = await self._read(Attempt, name) if parts else None
+            if parts is None or step is None:
+                continue
+            if parts["failed"]:
+                trail.failed = step
+            else:
+                kind = trail.receipts if parts["started"] else trail.decisions
+                kind[int(parts["k"])] = step
+        return trail
+
+    async def _read(self, kind: type[Document], name: str) -> Document | None:
+        raw = await self.store.get(name)
+        return None if raw is None else load(kind, name, raw)
+
+
+class RunStatus(StrEnum):
+    """How a run record stands, as far as the store alone can tell."""
+
+    EMPTY = "empty"  # it has no batches and starts nothing
+    WAITING = "waiting"  # its newest attempt has no receipt yet
+    RUNNING = "running"  # started, without result; whether it still lives the launcher knows
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # its last attempt has failed
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run record, what was done about it and what came of it. Times: nanoseconds UTC."""
+
+    job: str
+    n: int
+    flow: str
+    name: str  # of the newest attempt: the local log and the Workflow are called so
+    status: RunStatus
+    attempts: int
+    causes: tuple[str, ...]  # why attempts were not the last, and why there is no other
+    batches: tuple[RunBatch, ...]
+    recorded_ns: int
+    started_ns: int | None
+    result: Result | None
+
+
+async def list_jobs(store: BlobStore) -> list[str]:
+    """List the jobs that have records in a store, whatever a configuration says."""
+    jobs: list[str] = []
+    while True:
+        after = f"runs/{jobs[-1]}/{_BEHIND_A_JOB}" if jobs else ""
+        name = await anext(store.names("runs/", after), None)
+        if name is None:
+            return jobs
+        jobs.append(name.split("/")[1])
+
+
+async def list_runs(
+    store: BlobStore, store_id: str, job: str, *, start: int = 0
+) -> AsyncIterator[RunReport]:
+    """Read the records of a job one after another, from number `start` on.
+
+    A record whose result or end comes while this reads may be shown as it stood before.
+    """
+    log = RunLog(store, store_id, job)
+    after = f"runs/{job}/{names.number(start - 1)}{_BEHIND_A_JOB}" if start else ""
+    pending: tuple[int, list[str]] = (start, [])
+    async for name in store.names(f"runs/{job}/", after):
+        parts = _RECORD.fullmatch(name.rpartition("/")[2])
+        if parts is None:
+            continue
+        n = int(parts[1])
+        if n != pending[0]:
+            if report := await _report(log, *pending):
+                yield report
+            pending = (n, [])
+        pending[1].append(name)
+    if report := await _report(log, *pending):
+        yield report
+
+
+async def _report(log: RunLog, n: int, found: list[str]) -> RunReport | None:
+    record = await log.record(n) if found else None
+    if record is None:
+        return None
+    trail = await log.follow(found)
+    result = await log.result(n) if record.batches else None
+    k = trail.attempt if result is None else result.attempt
+    receipt = trail.receipts.get(k)
+    causes = [step.cause or "" for _, step in sorted(trail.decisions.items())]
+    if trail.given_up and trail.failed:
+        causes.append(trail.failed.cause or "")
+    return RunReport(
+        job=log.job,
+        n=n,
+        flow=record.flow,
+        name=run_name(log.store_id, record.flow, log.job, n, k),
+        status=_status(record, trail, result),
+        attempts=trail.attempt,
+        causes=tuple(causes),
+        batches=record.batches,
+        recorded_ns=record.written,
+        started_ns=receipt.written if receipt else None,
+        result=result,
+    )
+
+
+def _status(record: RunRecord, trail: Trail, result: Result | None) -> RunStatus:
+    if result is not None:
+        return RunStatus.SUCCEEDED
+    if not record.batches:
+        return RunStatus.EMPTY
+    if trail.given_up:
+        return RunStatus.FAILED
+    return RunStatus.RUNNING if trail.attempt in trail.receipts else RunStatus.WAITING
