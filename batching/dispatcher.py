@@ -190,7 +190,7 @@ class Dispatcher:
         except WrongStore:
             raise
         except BatchError as error:
-            log.error("job is stuck, an operator must look", job=job, why=str(error))  # noqa: TRY400
+            log.error("job is stuck, an operator must look", job=job, why=str(error))
             self._problems[key] = (str(error), self._clock.now_ns())
         else:
             self._problems.pop(key, None)

@@ -15,6 +15,8 @@ from batching.model import Attempt, Result, RunRecord
 from batching.ports import Clock, Launcher, RunRequest, RunState
 from batching.runs import RunLog, Trail
 
+LOOK_AGAIN_NS = 30 * 10**9
+
 log = structlog.get_logger()
 
 
@@ -27,6 +29,7 @@ class Drive:
     attempt: int = 1
     ready_ns: int = 0  # when the attempt may start
     receipt: Attempt | None = None
+    looked_ns: int = 0  # when its result was last looked for
 
 
 class Driver:
@@ -46,14 +49,25 @@ class Driver:
             await self._start(drive)
             return False
         state = await self._launcher.state(self._name(drive))
-        if state is RunState.RUNNING:
+        if state is RunState.RUNNING and not self._look_again(drive):
             return False
+        return await self._end(drive, state)
+
+    async def _end(self, drive: Drive, state: RunState) -> bool:
         result = await self._runs.result(drive.record.n)  # after the state, never before
-        if result is None and state is RunState.SUCCEEDED:
+        if result is not None:
+            self._succeeded(drive, result)
+            return True
+        if state is RunState.SUCCEEDED:
             return await self._vouch(drive)
-        if result is None:
-            return await self._fail(drive, state)
-        self._succeeded(drive, result)
+        return state is not RunState.RUNNING and await self._fail(drive, state)
+
+    def _look_again(self, drive: Drive) -> bool:
+        """Look for the result of a running run now and then: its result may have come before."""
+        now = self._clock.now_ns()
+        if now - drive.looked_ns < LOOK_AGAIN_NS:
+            return False
+        drive.looked_ns = now
         return True
 
     def _name(self, drive: Drive) -> str:
@@ -69,7 +83,7 @@ class Driver:
         drive.attempt = trail.attempt
         drive.receipt = trail.receipts.get(trail.attempt)
         drive.ready_ns = self._ready_ns(trail)
-        drive.known = True
+        drive.known, drive.looked_ns = True, self._clock.now_ns()
         return trail.given_up
 
     def _ready_ns(self, trail: Trail) -> int:

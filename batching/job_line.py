@@ -11,6 +11,7 @@ import structlog
 from batching import names
 from batching.backlog import Backlog, Share, Waiting
 from batching.driver import Drive, Driver
+from batching.errors import LogTrimmed
 from batching.jobs import NOW, Job
 from batching.manifests import Manifests
 from batching.metrics_runs import DispatchMetrics
@@ -160,9 +161,11 @@ class JobLine:
         for partition, end in to.items():
             for n in range(self.backlog.vector[partition], end):
                 found = await self._manifests.get(partition, n)
-                if found is None:  # read before, so deleted since
-                    await self._manifests.check_trimmed(partition, n, self.job.name)
-                    continue
+                if found is None:
+                    raise LogTrimmed(
+                        f"log trimmed under job {self.job.name}: manifest {n} of partition"
+                        f" {partition} was read before and is gone, though no run covers it"
+                    )
                 mine = (entry for entry in found.entries if entry.stream in self.job.over)
                 batches += [RunBatch(partition, n, entry) for entry in mine]
         return tuple(batches)

@@ -9,7 +9,7 @@ from batching.errors import LogTrimmed
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.ports import BlobStore, Clock
 
-CACHED_ENTRIES = 50_000
+CACHED_ENTRIES = 20_000
 LOOK_AT_POSITION_NS = 60 * 10**9
 
 
@@ -21,7 +21,7 @@ class Batches(NamedTuple):
 
 
 class Manifests:
-    """The logs of all partitions; what was read last is kept, up to 50,000 entries.
+    """The logs of all partitions; what was read last is kept, up to 20,000 entries.
 
     Every call raises StoreUnavailable when the store does not answer.
     """

@@ -122,7 +122,7 @@ class LocalLauncher:
     def _spawn(self, request: RunRequest, locks: tuple[int, int]) -> None:
         shell = ["/bin/sh", "-c", _KEEP_EXIT_CODE, str(self._exit_path(request.name))]
         with self.log_path(request.name).open("ab") as output:
-            self._children[request.name] = subprocess.Popen(  # noqa: S603  # a list, no shell text
+            self._children[request.name] = subprocess.Popen(  # a list, no shell text
                 shell + self.command(request),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -9,7 +9,7 @@ import types
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 from batching import names
 from batching.errors import LauncherBusy, LauncherUnavailable, StoreUnavailable, Transient
@@ -30,6 +30,7 @@ from batching.ports import RunRequest, RunState
 IDENTITY = Store(
     id="store1", namespace="n", hub="h", hub_id="n_h_1", consumer_group="g", start={}, created=0
 )
+T = TypeVar("T")
 NOW_NS = 1_000 * 10**9
 
 
@@ -46,7 +47,7 @@ class Chaos:
     failing: float = 0.0
     fails: set[str] = field(default_factory=set)  # calls that fail now, whatever the chance
 
-    async def call(self, what: str, apply: Callable[[], Any], error: type[Transient]) -> Any:
+    async def call(self, what: str, apply: Callable[[], T], error: type[Transient]) -> T:
         if what in self.fails:
             raise error(f"{what} does not answer")
         if self.rnd is None:
@@ -85,12 +86,12 @@ class MemoryStore:
         self.gets: list[str] = []
         self._versions = 0
 
-    async def _call(self, what: str, apply: Callable[[], Any]) -> Any:
+    async def _call(self, what: str, apply: Callable[[], T]) -> T:
         return await self.chaos.call(what, apply, StoreUnavailable)
 
     async def get(self, name: str) -> bytes | None:
         self.gets.append(name)
-        return await self._call("get", lambda: self.objects.get(name, (None, ""))[0])
+        return await self._call("get", lambda: self._body(name))
 
     async def get_range(self, name: str, offset: int, length: int) -> bytes | None:
         whole = await self.get(name)
@@ -116,6 +117,9 @@ class MemoryStore:
 
     async def close(self) -> None:
         pass
+
+    def _body(self, name: str) -> bytes | None:
+        return self.objects[name][0] if name in self.objects else None
 
     def put(self, name: str, body: bytes) -> bool:
         if name in self.objects:
@@ -224,7 +228,7 @@ class World:
         for n in range(first):
             self.store.objects.pop(names.manifest(IDENTITY.hub_id, partition, n), None)
 
-    def read(self, kind: Any, name: str) -> Any:
+    def read(self, kind: type[T], name: str) -> T | None:
         found = self.store.objects.get(name)
         return None if found is None else load(kind, name, found[0])
 
