@@ -118,21 +118,29 @@ def _validate(plain: dict[str, Any]) -> tuple[Settings | None, list[Problem]]:
 def _beyond(plain: dict[str, Any], error: ValidationError) -> list[Problem]:
     """Look for contradictions although single settings are wrong, with those left out."""
     rest = copy.deepcopy(plain)
-    stood_in: set[tuple[Any, ...]] = set()
-    for item in error.errors(include_url=False):
-        group, name = (*item["loc"][:2], None, None)[:2]
-        if group == "streams" and name is not None:
-            rest["streams"][name] = _STREAM
-        elif group == "jobs" and name is not None:
-            rest["jobs"][name] = {**_JOB, "over": _texts(plain["jobs"][name])}
-        else:
-            rest.pop(str(group), None)
-        stood_in.add((group, name))
+    wrong = {item["loc"][:2] for item in error.errors(include_url=False)}
+    misnamed = {item["loc"][:2] for item in error.errors() if "[key]" in item["loc"]}
+    for loc in wrong:
+        _stand_in(rest, loc, keep=loc not in misnamed)
     try:
         found = checks.contradictions(Settings.model_validate(rest))
     except ValidationError:
         return []
-    return [each for each in found if each.path[:2] not in stood_in or each.path[2:] == ("over",)]
+    return [each for each in found if each.path[:2] not in wrong or each.path[2:] == ("over",)]
+
+
+def _stand_in(plain: dict[Any, Any], loc: tuple[int | str, ...], *, keep: bool) -> None:
+    """Put something right in the place of a wrong stream or job; leave out all else."""
+    group, name = (*loc, None, None)[:2]
+    named = plain.get(group)
+    if name is None or group not in ("streams", "jobs") or not isinstance(named, dict):
+        plain.pop(group, None)
+    elif not keep:
+        named.pop(name, None)
+    elif group == "streams":
+        named[name] = _STREAM
+    else:
+        named[name] = {**_JOB, "over": _texts(named[name])}
 
 
 def _texts(job: Any) -> list[str]:

@@ -114,7 +114,7 @@ def _accepts(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         kinds = [_accepts(each) for each in inner if each is not types.NoneType]
         return " or ".join([*kinds, "null"])
     if origin is Literal:
-        return ", ".join(map(str, inner))
+        return f"one of {', '.join(map(str, inner))}"
     return _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

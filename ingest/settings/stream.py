@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    model_serializer,
+    model_validator,
+)
 
 from batching.policy import SealPolicy
 from ingest.decode.spec import DecodeSpec, MatchSpec, SensorSpec, StreamRules, TimeSpec
@@ -41,6 +48,7 @@ def _columns(value: Any) -> Any:
 Columns = Annotated[
     tuple[tuple[str, str], ...],
     BeforeValidator(_columns),
+    PlainSerializer(dict),
     Accepts("a mapping of column names to NumPy types, in the order of a row"),
 ]
 

@@ -1,0 +1,93 @@
+"""Logs: for people on a terminal, JSON elsewhere, never with a secret in them."""
+
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+QUIET = ("azure", "aiohttp", "asyncio", "urllib3", "msal", "uamqp")  # heard from WARNING on
+_BY_NAME = re.compile(
+    r"\b(SharedAccessKey|AccountKey|SharedAccessSignature|sig|password|client_secret|"
+    r"access_token)(=|%3[Dd])(?!%3[Dd])[^;&,\s\"'\\<>)\]]+",
+    re.IGNORECASE,
+)
+_IN_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s/:@\"']*):[^\s\"']*@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+
+
+def mask(text: str) -> str:
+    """Replace what opens a door: keys, signatures, passwords in addresses, bearer tokens."""
+    text = _BY_NAME.sub(rf"\1\2{MASK}", text)
+    text = _IN_URL.sub(rf"\1:{MASK}@", text)
+    return _BEARER.sub(rf"\1 {MASK}", text)
+
+
+class _Masked:
+    """A renderer whose lines are masked whole: events, facts and tracebacks alike."""
+
+    def __init__(self, inner: Processor) -> None:
+        self._inner = inner
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        return mask(str(self._inner(logger, name, event)))
+
+
+def configure(
+    form: Literal["auto", "json", "console"], level: str, stream: TextIO | None = None
+) -> None:
+    """Send our own log lines and those of libraries to one place, in one form.
+
+    Args:
+        form: auto is console on a terminal and json elsewhere.
+        level: debug, info, warning or error: the least that is said.
+        stream: standard error if None.
+
+    """
+    out = sys.stderr if stream is None else stream
+    console = form == "console" or (form == "auto" and out.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(console=console, colors=out.isatty()),
+            ],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared()],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(number)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def _shared() -> Sequence[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _renderers(*, console: bool, colors: bool) -> Sequence[Processor]:
+    if console:  # plain tracebacks: the richer ones print local variables
+        plain = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+        return [_Masked(render)]
+    return [
+        structlog.processors.format_exc_info,
+        _Masked(structlog.processors.JSONRenderer(default=str, ensure_ascii=False)),
+    ]
