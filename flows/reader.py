@@ -131,6 +131,8 @@ class Run:
         if raw is None:
             raise CorruptObject(f"{data} is missing, though a run record names it")
         table = bundle.open_bundle(raw, data)
+        if bundle.CHUNKS not in (table.schema.metadata or {}):
+            raise CorruptObject(f"{data} is an Arrow file without the table of its chunks")
         return table, bundle.chunks_of(table)
 
 

@@ -254,10 +254,19 @@ def _container_client(account: str, container: str) -> Any:
             "the store is in Azure: pip install azure-storage-blob azure-identity"
         ) from error
     if text := os.environ.get(CONNECTION_STRING):
-        client = ContainerClient.from_connection_string(text, container, api_version=API_VERSION)
-        if client.url != f"{account}/{container}":
+        try:
+            client = ContainerClient.from_connection_string(
+                text, container, api_version=API_VERSION
+            )
+        except ValueError:  # its text may quote the key
             raise SettingError(
-                f"{CONNECTION_STRING} is for {client.url}, the data is in {account}/{container}"
+                f"{CONNECTION_STRING} cannot be read; copy it from the account's page "
+                "`Access keys` in the Azure portal"
+            ) from None
+        url = client.url.partition("?")[0]  # behind it may stand a signature
+        if url != f"{account}/{container}":
+            raise SettingError(
+                f"{CONNECTION_STRING} is for {url}, the data is in {account}/{container}"
             )
         return client
     credential = _credential(account)

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +125,15 @@ def test_a_bundle_that_is_no_arrow_file_is_named(lake: Lake) -> None:
     batches = lake.bundle({"a": [chunk(2)]})
     (lake.path() / str(batches[0].entry.data)).write_bytes(b"garbage")
     with pytest.raises(CorruptObject, match="no Arrow file"):
+        list(read_run(lake.run(batches)).batches())
+
+
+def test_an_arrow_file_that_is_no_bundle_is_named(lake: Lake) -> None:
+    batches = lake.bundle({"a": [chunk(2)]})
+    plain = pa.table({"time": [1, 2]})
+    with pa.ipc.new_file(lake.path() / str(batches[0].entry.data), plain.schema) as writer:
+        writer.write_table(plain)
+    with pytest.raises(CorruptObject, match="without the table of its chunks"):
         list(read_run(lake.run(batches)).batches())
 
 

@@ -20,7 +20,7 @@ FLOW = ROOT / "flows" / "sensor_processing_flow.py"
 
 
 def launch(
-    folder: Path, *arguments: str, python: str = sys.executable, **environ: str
+    folder: Path, *arguments: str, python: str = sys.executable, flow: Path = FLOW, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the flow with nothing of the tester's own surroundings."""
     (folder / "home").mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def launch(
         **environ,
     }
     return subprocess.run(
-        [python, str(FLOW), "--no-pylint", "run", *arguments],
+        [python, str(flow), "--no-pylint", "run", *arguments],
         cwd=folder,
         env=surroundings,
         capture_output=True,
@@ -134,16 +134,14 @@ def test_with_nothing_there_it_says_what_to_do_without_a_traceback(tmp_path) -> 
 
 @pytest.mark.slow
 def test_it_runs_on_the_articles_python_and_numpy(lake: Lake, uri, tmp_path) -> None:
-    python = old_python()
-    done = launch(
-        tmp_path,
-        "--run",
-        uri,
-        python=str(python),
-        PYTHONPATH=str(ROOT),
-        PYTHONDONTWRITEBYTECODE="1",
-    )
+    old = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    python = str(old_python())
+    done = launch(tmp_path, "--run", uri, python=python, **old)
     assert done.returncode == 0, done.stdout + done.stderr
     made = lake.result()
     assert made is not None
     check_features(features(lake, made.outputs))
+    since = ("--since", "2025-03-01T06:00:00Z")
+    by_hand = launch(tmp_path, *since, python=python, HEADRACE_STORE=lake.root.uri, **old)
+    assert by_hand.returncode == 0, by_hand.stdout + by_hand.stderr
+    assert "8 rows of features" in by_hand.stdout

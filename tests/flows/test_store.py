@@ -110,6 +110,13 @@ def test_a_connection_string_must_be_for_the_account_of_the_data(
     assert azurite.key not in str(refused.value)
 
 
+def test_a_connection_string_that_is_none_is_told_without_its_text(monkeypatch) -> None:
+    monkeypatch.setenv(CONNECTION_STRING, "AccountKey=c2VjcmV0")
+    with pytest.raises(SettingError, match=f"{CONNECTION_STRING} cannot be read") as refused:
+        open_store("https://a.blob.core.windows.net/c")
+    assert "c2VjcmV0" not in str(refused.value)
+
+
 @pytest.mark.azurite
 def test_a_wrong_key_is_told_without_the_key(azurite, azure_store, monkeypatch) -> None:
     monkeypatch.setenv(ACCOUNT_KEY, "d3Jvbmc=")
