@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from batching.errors import SettingError
 from batching.identity import read_store
 from batching.ports import BlobStore
+from batching.runs import list_jobs
 from batching.scope import Scoped
 from batching.verify.partition import PartitionCheck
 from batching.verify.report import Report
-from batching.verify.runs import JobCheck, jobs
+from batching.verify.runs import JobCheck
 from batching.verify.senders import Senders
 from batching.view import Log
 
@@ -50,7 +51,7 @@ async def verify(
     for log in logs.values():
         watch = None if senders is None else senders.watch
         await PartitionCheck(log, report, watch).run(upto)
-    for job in await jobs(store):
+    for job in await list_jobs(store):
         await JobCheck(logs, job, report).run()
     if senders is not None:
         senders.judge(report)

@@ -83,7 +83,7 @@ class Report:
             parts.append(f"{self.ignored:,} ignored")
         if self.open:
             parts.append(f"{self.open:,} still open")
-        runs = [f"{self.runs['succeeded']:,} runs succeeded"]
+        runs = [_count(self.runs["succeeded"], "run succeeded", "runs succeeded")]
         runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
         if self.pending_batches:
             runs.append(_count(self.pending_batches, "batch waits", "batches wait"))

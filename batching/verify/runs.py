@@ -2,33 +2,13 @@
 
 from collections.abc import Mapping
 
-from batching import names
-from batching.model import Entry, EntryKind, RunBatch, RunRecord, load
+from batching.model import Entry, EntryKind, RunBatch, RunRecord
 from batching.names import Key
-from batching.ports import BlobStore
+from batching.runs import RunLog, RunReport, RunStatus, list_runs
 from batching.verify.report import Report
 from batching.view import Log
 
 Item = tuple[str, int, Key, int]  # partition, manifest, key, first number
-
-
-async def jobs(store: BlobStore) -> list[str]:
-    """List the jobs that have a run record; they are learned from the store alone."""
-    found: list[str] = []
-    last = ""
-    while True:
-        name = await _next_name(store, f"{last}\x7f" if last else "")
-        if name is None:
-            return found
-        job = name.split("/")[1]
-        found.append(job)
-        last = f"runs/{job}/"
-
-
-async def _next_name(store: BlobStore, after: str) -> str | None:
-    async for name in store.names("runs/", after):
-        return name
-    return None
 
 
 class JobCheck:
@@ -41,19 +21,17 @@ class JobCheck:
 
     async def run(self) -> None:
         """Judge every record, then count what is in none yet."""
-        n, latest = 0, None
-        while (record := await self._record(n)) is not None:
-            if record.store == self._identity.id:
-                await self._judge(record, latest)
-                latest = record
-            n += 1
+        latest: RunRecord | None = None
+        runs = RunLog(self._store, self._identity.id, self._job)
+        async for run in list_runs(self._store, self._identity.id, self._job):
+            record = await runs.record(run.n)
+            if record is None or record.store != self._identity.id:
+                continue
+            await self._judge(record, latest)
+            self._count(run)
+            latest = record
         if latest is not None:
             await self._count_pending(latest)
-
-    async def _record(self, n: int) -> RunRecord | None:
-        name = names.run(self._job, n)
-        raw = await self._store.get(name)
-        return None if raw is None else load(RunRecord, name, raw)
 
     async def _judge(self, record: RunRecord, before: RunRecord | None) -> None:
         where = f"run {self._job}/{record.n}"
@@ -64,8 +42,6 @@ class JobCheck:
         expected = await self._expected(record)
         held = [(b.partition, b.n, b.entry.key, b.entry.first) for b in record.batches]
         self._differ(where, expected, held)
-        if record.batches:
-            await self._end(record, where)
 
     async def _expected(self, record: RunRecord) -> list[Item]:
         found: list[Item] = []
@@ -97,14 +73,15 @@ class JobCheck:
             if entry.kind == EntryKind.BATCH and entry.stream in over
         ]
 
-    async def _end(self, record: RunRecord, where: str) -> None:
-        if await self._store.get(names.result(self._job, record.n)) is not None:
-            self._report.runs["succeeded"] += 1
-        elif await self._store.get(names.failed(self._job, record.n)) is not None:
-            self._report.runs["failed"] += 1
-            self._report.failed_runs.append(where)
-        else:
-            self._report.runs["running"] += 1
+    def _count(self, run: RunReport) -> None:
+        """Count how the run ended, if it is one."""
+        if run.status is RunStatus.EMPTY:
+            return
+        ended = run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
+        self._report.runs[run.status.value if ended else "running"] += 1
+        if run.status is RunStatus.FAILED:
+            why = f": {run.causes[-1]}" if run.causes else ""
+            self._report.failed_runs.append(f"run {run.job}/{run.n}{why}")
 
     async def _count_pending(self, latest: RunRecord) -> None:
         for partition, log in self._logs.items():

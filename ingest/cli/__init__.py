@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from batching.errors import BatchError
-from ingest.cli import hub
+from ingest.cli import check, demo, hub, run, send, status, verify
 
 app = typer.Typer(
     name="headrace",
@@ -35,3 +35,9 @@ def main() -> None:
 
 
 app.command("hub", epilog=hub.EXAMPLE)(hub.hub)
+app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("send", epilog=send.EXAMPLE)(send.send)
+app.command("status", epilog=status.EXAMPLE)(status.status)
+app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
+app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
+app.command("check", epilog=check.EXAMPLE)(check.check)

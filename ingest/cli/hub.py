@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import ssl
 import sys
@@ -144,7 +145,11 @@ class _Announcement:
     def _write(self, path: Path, server: HubServer) -> None:
         """Write it whole or not at all, for its owner's eyes: the key is in it."""
         only = self.settings[0].name if len(self.settings) == 1 else None
-        facts = {"port": server.port, "connection_string": server.connection_string(only)}
+        facts = {
+            "pid": os.getpid(),
+            "port": server.port,
+            "connection_string": server.connection_string(only),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.new")
         temporary.unlink(missing_ok=True)

@@ -98,6 +98,3 @@ async def _send(sender: Sender, plan: Plan, events: int | None, rate: float) -> 
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     return await sender.send(plan, events=events, rate=rate, stop=stop)
-
-
-send.__doc__ = f"{send.__doc__}\n{EXAMPLE}"

@@ -1,0 +1,111 @@
+"""`headrace status`: how each partition and each job stands."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from batching.errors import SettingError
+from batching.identity import read_store
+from batching.model import Store
+from batching.ports import BlobStore
+from batching.runs import RunStatus, list_jobs, list_runs
+from batching.scope import Scoped
+from batching.view import Log
+
+EXAMPLE = """
+Examples:
+
+  headrace status --config headrace.yaml
+
+  headrace status --json | jq .jobs
+"""
+
+
+def status(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show partitions and jobs as they lie in the store; works beside a service or without one."""
+    found = asyncio.run(_status(config))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    console = Console(highlight=False)
+    console.print(f"store {found['store']} of hub {found['hub']}, group {found['group']}")
+    console.print(_table(("partition", "checkpoint", "manifests"), found["partitions"]))
+    if found["jobs"]:
+        columns = ("job", "runs", *(status.value for status in RunStatus), "batches")
+        console.print(_table(columns, found["jobs"]))
+    for run in found["failed"]:
+        console.print(f"[red]failed:[/] {run}")
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
+    table = Table(*columns, box=None, header_style="dim")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name, 0)) for name in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+async def _status(config: Path | None) -> dict[str, Any]:
+    from ingest.config import load
+    from ingest.parts import open_blobs
+
+    root = await open_blobs(load(config, os.environ), read_only=True)
+    try:
+        identity = await read_store(root)
+        if identity is None:
+            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        return await _read(root, identity)
+    finally:
+        await root.close()
+
+
+async def _read(root: BlobStore, identity: Store) -> dict[str, Any]:
+    store = Scoped(root, identity.id)
+    partitions = [
+        await _partition(Log(root, store, identity, partition))
+        for partition in sorted(identity.start, key=int)
+    ]
+    jobs, failed = [], []
+    for job in await list_jobs(store):
+        counts: dict[str, Any] = {"job": job, "runs": 0, "batches": 0}
+        async for run in list_runs(store, identity.id, job):
+            if not run.batches:
+                continue
+            counts["runs"] += 1
+            counts["batches"] += len(run.batches)
+            counts[run.status.value] = counts.get(run.status.value, 0) + 1
+            if run.status is RunStatus.FAILED:
+                failed.append(f"{job}/{run.n}")
+        jobs.append(counts)
+    return {
+        "store": identity.id,
+        "hub": identity.hub,
+        "group": identity.consumer_group,
+        "partitions": partitions,
+        "jobs": jobs,
+        "failed": failed,
+    }
+
+
+async def _partition(log: Log) -> dict[str, Any]:
+    view, _ = await log.read()
+    return {
+        "partition": log.partition,
+        "checkpoint": view.checkpoint,
+        "manifests": view.next,
+    }

@@ -1,0 +1,91 @@
+"""`headrace verify`: the proof that nothing is missing and nothing is there twice."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from batching.verify import Report, Senders
+from batching.verify import verify as verified
+
+EXAMPLE = """
+Examples:
+
+  headrace verify --config headrace.yaml
+
+  headrace verify --against senders.jsonl --allow-pending
+
+Exit code: 0 complete; 1 something is missing, twice or damaged; 3 something is not done yet.
+"""
+
+
+def verify(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="The log of `headrace send --log`: what was sent.")
+    ] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option(help="Judge only these partitions; repeat it.")
+    ] = None,
+    to: Annotated[
+        int | None, typer.Option(help="Judge numbers up to this one, not the checkpoint.")
+    ] = None,
+    allow_pending: Annotated[
+        bool, typer.Option("--allow-pending", help="What is not done yet is no fault.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Account for every event, batch and run in the store, beside a live service or without."""
+    senders = None if against is None else Senders.read(against)
+    report = asyncio.run(_verify(config, partition, to, senders))
+    if as_json:
+        typer.echo(json.dumps(report.plain()))
+    else:
+        show(report, Console(highlight=False))
+    raise typer.Exit(report.exit_code(allow_pending=allow_pending))
+
+
+async def _verify(
+    config: Path | None, partitions: list[str] | None, upto: int | None, senders: Senders | None
+) -> Report:
+    from ingest.config import load
+    from ingest.parts import open_blobs
+
+    root = await open_blobs(load(config, os.environ), read_only=True)
+    try:
+        return await verified(root, partitions=partitions, upto=upto, senders=senders)
+    finally:
+        await root.close()
+
+
+def show(report: Report, console: Console) -> None:
+    """Print what was found: partitions, then faults with examples, then the closing line."""
+    table = Table("partition", "numbers from", "to", box=None, header_style="dim")
+    for partition, span in report.partitions.items():
+        table.add_row(partition, f"{span['from']:,}", f"{span['to']:,}")
+    console.print(table)
+    for name in ("missing", "twice", "damaged"):
+        found = getattr(report, name)
+        for example in found.examples:
+            console.print(f"[red]{name}:[/] {example}", markup=True, soft_wrap=True)
+        if found.count > len(found.examples):
+            console.print(f"[red]{name}:[/] and {found.count - len(found.examples):,} more")
+    for run in report.failed_runs:
+        console.print(f"[yellow]failed:[/] {run}")
+    if report.sent is not None:
+        console.print(
+            f"senders: {report.sent:,} events sent, {report.sent_twice:,} of them repeats;"
+            " counts and sample sums agree"
+            if not report.wrong
+            else f"senders: {report.sent:,} events sent"
+        )
+    colour = "red" if report.wrong else "yellow" if report.pending else "green"
+    console.print(f"[bold {colour}]{report.closing_line()}[/]", soft_wrap=True)

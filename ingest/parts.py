@@ -1,0 +1,250 @@
+"""From settings to parts: every adapter is chosen and opened here, and closed in reverse."""
+
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from azure.eventhub.aio import CheckpointStore
+from azure.eventhub.extensions.checkpointstoreblobaio import BlobCheckpointStore
+from azure.identity.aio import DefaultAzureCredential
+from prometheus_client import CollectorRegistry
+
+from batching.adapters.azure_account import azure_store
+from batching.adapters.embedded_valkey import EmbeddedValkey
+from batching.adapters.folder import FolderStore
+from batching.adapters.local_launcher import LocalLauncher
+from batching.adapters.redis_server import open_server
+from batching.clock import SystemClock
+from batching.commit import StreamFormat
+from batching.errors import SettingError
+from batching.identity import open_store
+from batching.jobs import Job
+from batching.metrics import BatchingMetrics
+from batching.metrics_runs import DispatchMetrics
+from batching.metrics_store import MeasuredStore, StoreMetrics
+from batching.model import Store
+from batching.partition import Rules
+from batching.ports import BlobStore
+from batching.scope import Scoped
+from ingest.classify import Classifier
+from ingest.config import Settings
+from ingest.embedded_hub import EmbeddedHub
+from ingest.metrics import IngestMetrics
+from ingest.ownership_folder import FolderCheckpointStore
+from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
+from ingest.settings.source import EventHubs, IotHub, connection_parts
+from ingest.source import HubAddress, Source
+
+EMBEDDED_NAMESPACE = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """All metrics of the service, on one registry."""
+
+    registry: CollectorRegistry
+    ingest: IngestMetrics
+    batching: BatchingMetrics
+    dispatch: DispatchMetrics
+    store: StoreMetrics
+
+
+def metrics() -> Metrics:
+    """Make a registry with every metric of the service."""
+    registry = CollectorRegistry()
+    return Metrics(
+        registry,
+        IngestMetrics(registry),
+        BatchingMetrics(registry),
+        DispatchMetrics(registry),
+        StoreMetrics(registry),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the service is made of, opened and checked."""
+
+    settings: Settings
+    metrics: Metrics
+    clock: SystemClock
+    source: Source
+    partitions: tuple[str, ...]
+    redis: Any
+    root: BlobStore
+    store: BlobStore
+    identity: Store
+    ownership: CheckpointStore
+    classifier: Classifier
+    rules: Rules
+    jobs: tuple[Job, ...]
+    launcher: LocalLauncher
+
+
+async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStore:
+    """Open the store that the settings name.
+
+    Raises:
+        SettingError: it cannot be used as it is; the message says what to do.
+        StoreUnavailable: the account does not answer.
+
+    """
+    azure, folder = settings.blobs.azure, settings.blobs_folder
+    if azure is None or folder is not None:
+        return FolderStore(folder or settings.data, read_only=read_only)
+    secret = azure.connection_string
+    return await azure_store(
+        azure.container,
+        account=azure.account,
+        prefix=azure.prefix,
+        connection_string=secret.get_secret_value() if secret is not None else None,
+        endpoint=azure.endpoint,
+    )
+
+
+async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
+    """Open and check everything the service needs, in the order in which it is needed.
+
+    Raises:
+        SettingError: something cannot be used as it is set.
+        Transient: a server does not answer.
+
+    """
+    clock, measured = SystemClock(), metrics()
+    classifier = _classifier(settings)
+    launcher = _launcher(settings)
+    jobs = settings.every_job()
+    for job in jobs:
+        launcher.check(job.flow)
+    root = MeasuredStore(await open_blobs(settings), measured.store)
+    stack.push_async_callback(root.close)
+    redis = await _open_redis(settings, stack)
+    source, namespace = await _open_source(settings, stack)
+    facts = await source.facts()
+    identity = await open_store(
+        root,
+        clock,
+        namespace=namespace,
+        hub=_hub_name(settings),
+        created_ms=facts.created_ms,
+        consumer_group=settings.source.chosen.consumer_group,
+        start=await _start(settings, source, facts.partitions),
+    )
+    return Parts(
+        settings,
+        measured,
+        clock,
+        source,
+        facts.partitions,
+        redis,
+        root,
+        Scoped(root, identity.id),
+        identity,
+        await _open_ownership(settings, stack),
+        classifier,
+        _rules(settings),
+        jobs,
+        launcher,
+    )
+
+
+def _classifier(settings: Settings) -> Classifier:
+    return Classifier(settings.rules(), unmatched=settings.unmatched, iot_hub=settings.iot_hub)
+
+
+def _rules(settings: Settings) -> Rules:
+    bundle = settings.bundle
+    return Rules(
+        policies=settings.policies(),
+        formats={rules.name: StreamFormat(rules.decode.channels) for rules in settings.rules()},
+        linger_ns=bundle.linger.ns,
+        bundle_bytes=int(bundle.max_bytes),
+        compression=None if bundle.compression == "none" else bundle.compression,
+    )
+
+
+def _launcher(settings: Settings) -> LocalLauncher:
+    flows = {job.flow: settings.flow_file(job.flow) for job in settings.every_job()}
+    return LocalLauncher(
+        settings.data, flows, processes=settings.local_runs, python=settings.interpreter
+    )
+
+
+async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
+    secret = settings.redis.password
+    if settings.redis.url is None:
+        server = EmbeddedValkey(settings.data / "valkey")
+        url = await server.start()
+        stack.push_async_callback(server.stop)
+    else:
+        url = settings.redis.url
+    client = await open_server(
+        url, password=secret.get_secret_value() if secret is not None else None
+    )
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Source, str]:
+    """Give the source, and the namespace under which its data is kept."""
+    chosen = settings.source.chosen
+    if isinstance(chosen, EmbeddedHubSettings):
+        hub = EmbeddedHub(settings.data / "hub", chosen)
+        connection: str | None = await hub.start()
+        stack.push_async_callback(hub.stop)
+        namespace = EMBEDDED_NAMESPACE
+    else:
+        secret = chosen.connection_string
+        connection = secret.get_secret_value() if secret is not None else None
+        namespace = _namespace(chosen)
+    credential = None
+    if connection is None:
+        credential = await stack.enter_async_context(DefaultAzureCredential())
+    address = HubAddress(
+        _hub_name(settings), chosen.consumer_group, connection, namespace, credential
+    )
+    receive = settings.receive
+    source = Source(address, prefetch=receive.prefetch, batch=receive.max_batch)
+    stack.push_async_callback(source.close)
+    return source, namespace
+
+
+def _namespace(chosen: EventHubs | IotHub) -> str:
+    """Give the host name, without the port that an embedded hub may change."""
+    if isinstance(chosen, EventHubs) and chosen.namespace is not None:
+        return chosen.namespace.partition(":")[0]
+    if chosen.connection_string is None:
+        raise SettingError("source: a connection string is required")
+    endpoint = connection_parts(chosen.connection_string.get_secret_value())["endpoint"]
+    return re.sub(r"^\w+://|[:/].*$", "", endpoint)
+
+
+def _hub_name(settings: Settings) -> str:
+    return str(settings.source.chosen.hub)
+
+
+async def _start(settings: Settings, source: Source, partitions: tuple[str, ...]) -> dict[str, int]:
+    """Give the first number that counts in a new store, by partition."""
+    latest = settings.source.chosen.start == "latest"
+    start: dict[str, int] = {}
+    for partition in partitions:
+        facts = await source.partition(partition)
+        start[partition] = facts.last + 1 if latest or facts.empty else facts.first
+    return start
+
+
+async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> CheckpointStore:
+    azure, folder = settings.blobs.azure, settings.blobs_folder
+    if azure is None or folder is not None:
+        return FolderCheckpointStore((folder or settings.data) / "ownership")
+    if azure.connection_string is not None:
+        made = BlobCheckpointStore.from_connection_string(
+            azure.connection_string.get_secret_value(), azure.container
+        )
+    else:
+        credential = await stack.enter_async_context(DefaultAzureCredential())
+        endpoint = azure.endpoint or f"https://{azure.account}.blob.core.windows.net"
+        made = BlobCheckpointStore(endpoint, azure.container, credential=credential)
+    stack.push_async_callback(made.close)
+    return made

@@ -1,0 +1,170 @@
+"""The service: builds its parts, starts them, and stops them from the source to the runs."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+
+from batching.adapters.redis_buffer import RedisBuffer, prefix
+from batching.dispatcher import Dispatcher
+from batching.partition import Hooks, Partition
+from batching.view import Log
+from ingest.balancer import Balancer
+from ingest.config import Settings
+from ingest.consumer import Consumer
+from ingest.consumer import Parts as ConsumerParts
+from ingest.fleet import Fleet
+from ingest.http import HttpServer
+from ingest.parts import Parts, open_parts
+
+log = structlog.get_logger()
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM from the kubelet and Ctrl-C both mean: drain, then leave."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, ready: Callable[[int], None] = lambda _: None
+) -> None:
+    """Run until `stop`, then finish within `drain_seconds`.
+
+    Args:
+        settings: checked.
+        stop: set it to end.
+        ready: is told the HTTP port once everything runs.
+
+    Raises:
+        SettingError: something cannot be used as it is set; raised before anything runs.
+        Transient: a server did not answer at start-up.
+        WrongStore: the store was replaced while the service ran.
+
+    """
+    async with AsyncExitStack() as stack:
+        parts = await open_parts(settings, stack)
+        service = _Service(parts)
+        try:
+            await service.run(stop, ready)
+        except* TimeoutError:
+            log.error("drain took longer than drain_seconds; the rest is read again later")
+
+
+class _Service:
+    """The running parts and how they know each other."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        measured = parts.metrics
+        self._dispatcher = Dispatcher(
+            parts.store,
+            parts.identity,
+            parts.partitions,
+            parts.jobs,
+            parts.launcher,
+            clock=parts.clock,
+            metrics=measured.dispatch,
+            slots=parts.launcher.processes,
+        )
+        self._balancer = _balancer(parts)
+        self._fleet: Fleet | None = None
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+        """Start everything, wait for `stop`, stop from the source to the runs."""
+        drain_seconds = float(self._parts.settings.drain_seconds)
+        balanced, dispatched = asyncio.Event(), asyncio.Event()
+        async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+            self._fleet = Fleet(
+                group, self._consumer, (self._parts.metrics.ingest, self._parts.metrics.batching)
+            )
+            http = HttpServer(
+                self._parts.settings,
+                self._parts.metrics.registry,
+                unready=self._unready,
+                drain=self._fleet.drain,
+            )
+            port = await http.start()
+            dispatching = group.create_task(
+                self._dispatcher.run(dispatched, self._is_first), name="dispatch"
+            )
+            balancing = group.create_task(
+                self._balancer.run(balanced, self._fleet.own), name="balance"
+            )
+            log.info("service started", port=port, partitions=len(self._parts.partitions))
+            ready(port)
+            await _first(stop, dispatching, balancing)
+            log.info("stopping", drain_seconds=drain_seconds)
+            deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
+            balanced.set()
+            await balancing
+            await self._fleet.stop()
+            await self._balancer.release()
+            dispatched.set()
+            await dispatching
+            await self._parts.launcher.close()
+            await http.close()
+        log.info("service stopped")
+
+    def _consumer(self, partition: str) -> Consumer:
+        parts = self._parts
+        return Consumer(
+            partition,
+            ConsumerParts(parts.source, parts.classifier, parts.metrics.ingest, self._owner),
+        )
+
+    def _owner(self, partition: str) -> Partition:
+        """Make an owner of a partition, who knows nothing yet."""
+        parts = self._parts
+        identity = parts.identity
+        return Partition(
+            Log(parts.root, parts.store, identity, partition),
+            RedisBuffer(parts.redis, prefix(identity.id, identity.hub_id, partition)),
+            parts.clock,
+            parts.metrics.batching,
+            rules=parts.rules,
+            writer=parts.settings.instance,
+            hooks=Hooks(
+                last_enqueued=partial(self._last_enqueued, partition),
+                committed=self._dispatcher.kick,
+            ),
+        )
+
+    async def _last_enqueued(self, partition: str) -> int:
+        return (await self._parts.source.partition(partition)).last
+
+    def _is_first(self) -> bool:
+        """Tell whether this process owns the lowest partition, whose owner dispatches."""
+        return min(self._parts.partitions, key=int) in self._balancer.owned
+
+    def _unready(self) -> list[str]:
+        if self._fleet is None:
+            return ["starting"]
+        return self._fleet.unready()
+
+
+async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Wait for `stop`; a task that ends before has failed, and its group says why."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+
+
+def _balancer(parts: Parts) -> Balancer:
+    settings = parts.settings
+    return Balancer(
+        parts.ownership,
+        namespace=parts.identity.namespace,
+        hub=parts.identity.hub,
+        group=parts.identity.consumer_group,
+        instance=settings.instance,
+        partitions=parts.partitions,
+        expiry_seconds=float(settings.ownership.expiry),
+        interval_seconds=float(settings.ownership.interval),
+    )
