@@ -1,11 +1,10 @@
 """A flow's door to the store: read, list and create objects below one root, synchronously.
 
-The root is a folder (`file:///...`) or a container and prefix in Azure Blob Storage. The
-azure packages are imported when such a root is opened, so a folder needs none of them.
+The root is a folder (`file:///...`) or a container and prefix in Azure Blob Storage, for
+which see `flows.azure_store`.
 """
 
 import os
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,11 +18,7 @@ from batching.adapters.durable_files import sync_folder, write_all
 from batching.adapters.object_names import HIDDEN, check_name
 from batching.errors import SettingError, StoreUnavailable
 
-CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
-ACCOUNT_KEY = "AZURE_STORAGE_KEY"
 TEMPORARY = f"{HIDDEN}tmp-"  # the service's own folder adapter sweeps these away
-API_VERSION = "2024-11-04"  # every cloud and Azurite have it; the SDK's newest is not everywhere
-_PATH_STYLE = re.compile(r"(localhost|azurite|[0-9.]+|\[.*\])(:\d+)?")  # the account is in the path
 
 
 class Store(Protocol):
@@ -66,10 +61,20 @@ def open_store(uri: str) -> Store:
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return FolderStore(Path(unquote(parts.path)))
     if parts.scheme in ("http", "https") and parts.netloc:
-        return AzureStore(uri.rstrip("/"))
+        return _azure(uri.rstrip("/"))
     raise SettingError(
         f"store {uri!r} is neither file:///folder nor https://account/container[/prefix]"
     )
+
+
+def _azure(uri: str) -> Store:
+    try:
+        from flows.azure_store import AzureStore  # noqa: PLC0415  # a folder needs no azure package
+    except ImportError as error:
+        raise SettingError(
+            "the store is in Azure: pip install azure-storage-blob azure-identity"
+        ) from error
+    return AzureStore(uri)
 
 
 @contextmanager
@@ -154,136 +159,3 @@ def _write(path: Path, body: "bytes | memoryview") -> None:
     with path.open("xb", buffering=0) as file:
         write_all(file.fileno(), body)
         os.fsync(file.fileno())
-
-
-class AzureStore:
-    """A container in Azure Blob Storage, or a prefix in one.
-
-    Signs in with AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY where one is set, else
-    with what `azure.identity.DefaultAzureCredential` finds: workload identity, `az login`.
-    """
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-        account, container, self._prefix = split_azure(uri)
-        self._client = _container_client(account, container)
-
-    @property
-    def uri(self) -> str:
-        """The root as `https://account/container[/prefix]`."""
-        return self._uri
-
-    def get(self, name: str) -> "Any | None":
-        """Download an object."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415
-
-        with _azure(f"reading {name}"):
-            try:
-                return pa.py_buffer(self._client.download_blob(self._prefix + name).readall())
-            except ResourceNotFoundError:
-                return None
-
-    def create(self, name: str, body: "bytes | memoryview") -> bool:
-        """Upload with `If-None-Match: *`."""
-        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415
-
-        with _azure(f"creating {name}"):
-            try:
-                self._client.upload_blob(self._prefix + name, bytes(body), overwrite=False)
-            except ResourceExistsError:
-                return False
-        return True
-
-    def names(self, prefix: str) -> Iterator[str]:
-        """List page by page."""
-        with _azure(f"listing {prefix}"):
-            for name in self._client.list_blob_names(name_starts_with=self._prefix + prefix):
-                yield name[len(self._prefix) :]
-
-    def folders(self, prefix: str) -> Iterator[str]:
-        """List with a delimiter, so that what lies deeper is not read."""
-        whole = self._prefix + prefix
-        with _azure(f"listing {prefix}"):
-            for item in self._client.walk_blobs(name_starts_with=whole, delimiter="/"):
-                if item.name.endswith("/"):
-                    yield item.name[len(whole) : -1]
-
-    def delete(self, name: str) -> None:
-        """Delete a blob."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415
-
-        with _azure(f"deleting {name}"), suppress(ResourceNotFoundError):
-            self._client.delete_blob(self._prefix + name)
-
-
-@contextmanager
-def _azure(what: str) -> "Iterator[None]":
-    from azure.core.exceptions import AzureError  # noqa: PLC0415
-
-    try:
-        yield
-    except AzureError as error:
-        first_line = str(error.message).split("\n", maxsplit=1)[0]
-        raise StoreUnavailable(f"{what} in Azure Blob Storage: {first_line}") from error
-
-
-def split_azure(uri: str) -> "tuple[str, str, str]":
-    """Take a root apart into account URL, container and prefix (empty, or with a slash at its end).
-
-    Raises:
-        SettingError: it names no container.
-
-    """
-    parts = urlsplit(uri)
-    path = [part for part in parts.path.split("/") if part]
-    path_style = _PATH_STYLE.fullmatch(parts.netloc) is not None
-    account = f"{parts.scheme}://{parts.netloc}"
-    if path_style and path:
-        account = f"{account}/{path.pop(0)}"
-    if not path:
-        raise SettingError(f"store {uri!r} names no container: https://account/container[/prefix]")
-    container, *prefix = path
-    return account, container, "".join(f"{part}/" for part in prefix)
-
-
-def _container_client(account: str, container: str) -> Any:
-    try:
-        from azure.storage.blob import ContainerClient  # noqa: PLC0415
-    except ImportError as error:
-        raise SettingError(
-            "the store is in Azure: pip install azure-storage-blob azure-identity"
-        ) from error
-    if text := os.environ.get(CONNECTION_STRING):
-        try:
-            client = ContainerClient.from_connection_string(
-                text, container, api_version=API_VERSION
-            )
-        except ValueError:  # its text may quote the key
-            raise SettingError(
-                f"{CONNECTION_STRING} cannot be read; copy it from the account's page "
-                "`Access keys` in the Azure portal"
-            ) from None
-        url = client.url.partition("?")[0]  # behind it may stand a signature
-        if url != f"{account}/{container}":
-            raise SettingError(
-                f"{CONNECTION_STRING} is for {url}, the data is in {account}/{container}"
-            )
-        return client
-    credential = _credential(account)
-    return ContainerClient(account, container, credential=credential, api_version=API_VERSION)
-
-
-def _credential(account: str) -> Any:
-    if key := os.environ.get(ACCOUNT_KEY):
-        from azure.core.credentials import AzureNamedKeyCredential  # noqa: PLC0415
-
-        return AzureNamedKeyCredential(account_name(account), key)
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
-
-    return DefaultAzureCredential()
-
-
-def account_name(account: str) -> str:
-    """Read the account's name out of its URL."""
-    parts = urlsplit(account)
-    return parts.path.strip("/") or parts.netloc.partition(".")[0]

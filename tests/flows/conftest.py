@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from batching import model, names
 from batching.bundle import Builder
 from flows import mixin
-from flows.store import ACCOUNT_KEY, API_VERSION, FolderStore, Store, open_store
+from flows.azure_store import ACCOUNT_KEY, API_VERSION
+from flows.store import FolderStore, Store, open_store
 from tests.azurite import Azurite
 
 STORE_ID = "5f0c1d2e3a4b5c6d"

@@ -1,19 +1,14 @@
 """The store's door: the same answers from a folder and from Azure's emulator."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from batching.errors import CorruptObject, SettingError, StoreUnavailable
-from flows.store import (
-    ACCOUNT_KEY,
-    CONNECTION_STRING,
-    FolderStore,
-    Store,
-    open_store,
-    split_azure,
-)
+from flows.azure_store import ACCOUNT_KEY, CONNECTION_STRING, split_azure
+from flows.store import FolderStore, Store, open_store
 
 
 @pytest.fixture(params=["folder", pytest.param("azure", marks=pytest.mark.azurite)])
@@ -123,6 +118,15 @@ def test_a_wrong_key_is_told_without_the_key(azurite, azure_store, monkeypatch) 
     with pytest.raises(StoreUnavailable, match="reading x in Azure") as refused:
         open_store(azure_store.uri).get("x")
     assert "d3Jvbmc" not in str(refused.value)
+
+
+def test_without_the_azure_packages_a_folder_works_and_azure_says_what_to_install(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flows.azure_store", None)  # as an import that fails
+    assert open_store(tmp_path.as_uri()).create("x", b"1")
+    with pytest.raises(SettingError, match="pip install azure-storage-blob azure-identity"):
+        open_store("https://a.blob.core.windows.net/c")
 
 
 @pytest.mark.parametrize("uri", ["data", "s3://bucket/x", "file://host/x", "https://account"])
