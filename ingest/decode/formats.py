@@ -26,7 +26,7 @@ CONTENT_TYPES: dict[str, Format] = {
 SAYS_NOTHING = frozenset({"", "application/octet-stream", "text/plain"})
 FORMATS = ("json", "senml", "cbor", "npy", "raw")
 MAX_CHANNELS = 1_000
-_CBOR_LISTS = range(0x80, 0xA0)  # first byte of a CBOR list; no JSON text begins with one
+_FIRST_BYTE_OF_CBOR = 0x80  # of a list, map or tag; JSON begins with an ASCII character
 _Decode: TypeAlias = Callable[[bytes, int], Decoded]
 
 
@@ -94,7 +94,7 @@ class Reader:
         return asked
 
     def _pack(self, body: bytes) -> object:
-        if body[0] in _CBOR_LISTS:
+        if body[0] >= _FIRST_BYTE_OF_CBOR:
             return cbor_body.parse(body)
         return json_body.parse(body, self._spec.max_samples)
 

@@ -75,7 +75,10 @@ def load(body: bytes) -> NDArray[Any]:
     if prod(shape) * dtype.itemsize != len(body) - start:
         raise _bad("its data are longer or shorter than its header says")
     flat = np.frombuffer(body, dtype, offset=start) if len(body) > start else np.empty(0, dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    try:
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except ValueError:
+        raise _bad("its shape is too large") from None
 
 
 def _header(body: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
-from ingest.decode.columns import Decoded, Part, check_parts, check_rows, values_of
+from ingest.decode.columns import COLUMN_TYPES, Decoded, Part, check_parts, check_rows, values_of
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import DecodeSpec
 from ingest.decode.times import ToNanoseconds
@@ -45,27 +43,34 @@ class Shapes:
         if names.isdisjoint(self._spec.channels):
             wanted = ", ".join(self._spec.channels)
             raise Unusable(Reason.NO_SAMPLES, f"the body holds none of the channels {wanted}")
-        check_rows(sum(map(self._rows, items)), self._spec)
+        times = [item.get(self._spec.time.field) for item in items]
+        if COLUMN_TYPES.isdisjoint(map(type, times)):
+            check_rows(len(items), self._spec)
+            parts = self._samples(items, document)
+        else:
+            check_rows(sum(map(_rows, times)), self._spec)
+            parts = self._mixed(items, document)
+        return Decoded(parts, len(names - self._known))
+
+    def _items(self, document: Any) -> list[dict[str, Any]]:
+        found = look_up(document, self._path)
+        items = found if type(found) is list else [found]
+        if items and set(map(type, items)) != {dict}:
+            where = f"at {'.'.join(self._path)}" if self._path else "the body"
+            raise Unusable(Reason.BAD_SHAPE, f"{where} is neither an object nor a list of objects")
+        return items
+
+    def _mixed(self, items: list[dict[str, Any]], document: Any) -> list[Part]:
+        """Read columns and samples in the order in which they stand."""
         parts: list[Part] = []
         for is_columns, run in groupby(items, self._is_columns):
             parts_of = self._columns if is_columns else self._samples
             parts += parts_of(list(run), document)
             check_parts(len(parts))
-        return Decoded(parts, len(names - self._known))
+        return parts
 
-    def _items(self, document: Any) -> list[dict[str, Any]]:
-        found = look_up(document, self._path)
-        items = found if isinstance(found, list) else [found]
-        if not all(isinstance(item, dict) for item in items):
-            where = f"at {'.'.join(self._path)}" if self._path else "the body"
-            raise Unusable(Reason.BAD_SHAPE, f"{where} is neither an object nor a list of objects")
-        return items
-
-    def _is_columns(self, item: Mapping[str, Any]) -> bool:
-        return isinstance(item.get(self._spec.time.field), list | np.ndarray)
-
-    def _rows(self, item: Mapping[str, Any]) -> int:
-        return len(item[self._spec.time.field]) if self._is_columns(item) else 1
+    def _is_columns(self, item: dict[str, Any]) -> bool:
+        return type(item.get(self._spec.time.field)) in COLUMN_TYPES
 
     def _sender_of(self, item: Any, document: Any) -> Any:
         """Look in the object itself first, then in the body around it."""
@@ -80,7 +85,7 @@ class Shapes:
         for item in items:
             columns = {name: item.get(name) for name in self._spec.channels}
             for name, column in columns.items():
-                if not (column is None or isinstance(column, list | np.ndarray)):
+                if not (column is None or type(column) in COLUMN_TYPES):
                     raise Unusable(Reason.BAD_SHAPE, f"channel {name} is no list, but times are")
             parts.append(self._part(self._sender_of(item, document), item[field], columns))
         return parts
@@ -106,6 +111,10 @@ class Shapes:
     def _part(self, sender: Any, times: Any, columns: Mapping[str, Any]) -> Part:
         times_ns = self._to_ns(times)
         return Part(sender, times_ns, values_of(columns, len(times_ns), self._spec))
+
+
+def _rows(times: Any) -> int:
+    return len(times) if type(times) in COLUMN_TYPES else 1
 
 
 def _hashable(sender: Any) -> Any:

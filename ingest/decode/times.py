@@ -112,9 +112,9 @@ def _int64(column: Column) -> Times:
 
 def _from_integers(times: Times, scale: int) -> Times:
     limit = LAST_NS // scale
-    if times.size and (times.max() > limit or times.min() < -limit):
+    if times.size and (np.maximum.reduce(times) > limit or np.minimum.reduce(times) < -limit):
         raise _outside()
-    return times * np.int64(scale)
+    return times * scale
 
 
 def _from_floats(times: NDArray[np.float64], scale: int) -> Times:
