@@ -19,7 +19,6 @@ from batching.ports import RunState
 from tests.batching.dispatch_world import IDENTITY, Chaos, World
 
 SECOND_NS = 10**9
-VIBRATION = Job("vibration", "SensorProcessingFlow", ("vibration",))
 
 
 def job(**settings: Any) -> Job:
@@ -376,6 +375,15 @@ def test_the_settled_number_never_falls() -> None:
     world.store.objects[name] = dump(RunPosition(5)), version + "x"  # somebody who is far ahead
     step(two, 2)
     assert world.read(RunPosition, name) == RunPosition(5)
+
+
+def test_a_position_that_no_record_supports_is_not_believed() -> None:
+    world = World((job(),))
+    world.store.put(names.run_position("vibration"), dump(RunPosition(4)))
+    world.commit("0", "vibration")
+    step(dispatcher(world), 2)
+    assert [record.n for record in world.records("vibration")] == [0, 1]
+    assert handed_out(world) == [1]
 
 
 def test_a_record_of_another_store_counts_as_empty_and_moves_nothing() -> None:
