@@ -1,5 +1,6 @@
 """From settings to an AzureBlobStore that answers: sign-in, container, first request."""
 
+import base64
 import re
 from typing import Any
 
@@ -15,7 +16,8 @@ from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob.aio import ContainerClient, ExponentialRetry
 
 from batching.adapters.azure_blob import SINGLE_PUT_BYTES, AzureBlobStore, reason
-from batching.errors import SettingError, StoreUnavailable
+from batching.adapters.object_names import check_name
+from batching.errors import CorruptObject, SettingError, StoreUnavailable
 from batching.names import STORE, URI
 
 API_VERSION = "2024-11-04"  # every cloud and Azurite have it; the SDK's newest is not everywhere
@@ -55,6 +57,7 @@ async def azure_store(
 
     """
     _check(container, prefix, account, connection_string)
+    _check_key(account_key)
     options = _options(retries)
     credential: DefaultAzureCredential | None = None
     try:
@@ -91,11 +94,25 @@ def _check(container: str, prefix: str, account: str | None, connection_string: 
             f"blobs.azure.container: {container!r} is no container; "
             "3-63 letters a-z, digits and single hyphens"
         )
-    if prefix and not (URI.fullmatch(prefix) and "//" not in f"/{prefix}/"):
+    try:
+        usable = not prefix or bool(URI.fullmatch(check_name(prefix)))
+    except CorruptObject:
+        usable = False
+    if not usable:
         raise SettingError(
             f"blobs.azure.prefix: {prefix!r}: use letters, digits and ._:=@+- between slashes, "
             "no slash at its ends"
         )
+
+
+def _check_key(account_key: str | None) -> None:
+    try:
+        base64.b64decode(account_key or "", validate=True)
+    except ValueError as error:
+        raise SettingError(
+            "blobs.azure.account_key: it is no base64; copy it again from `Access keys` in the "
+            "Azure portal"
+        ) from error
 
 
 def _options(retries: int) -> dict[str, Any]:
