@@ -1,0 +1,48 @@
+"""The store as the protocol sees it: create-only writes and replacement if unchanged."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.protocol.guards import guard
+
+Objects = dict[str, tuple[Any, int]]
+
+
+class Blob:
+    """Objects and their versions; `created` hears of each new object at that moment."""
+
+    def __init__(self, created: Callable[[str, Any], None]) -> None:
+        self.objects: Objects = {}
+        self.created, self.versions = created, 0
+
+    def get(self, name: str) -> Any:
+        return self.objects.get(name, (None, 0))[0]
+
+    def get_versioned(self, name: str) -> tuple[Any, int] | None:
+        return self.objects.get(name)
+
+    def create(self, name: str, value: Any) -> bool:
+        kind = f"create-only {name.split('/')[1]}" if "/" in name else ""
+        replaceable = kind in ("create-only log", "create-only runs", "create-only results")
+        if name in self.objects and not (replaceable and not guard(kind)):
+            return False
+        self._write(name, value)
+        return True
+
+    def replace(self, name: str, value: Any, version: int | None) -> int | None:
+        kind = "replace settled" if "/runs/" in name else "replace position"
+        if self.objects.get(name, (None, None))[1] != version and guard(kind):
+            return None
+        self._write(name, value)
+        return self.versions
+
+    def _write(self, name: str, value: Any) -> None:
+        self.versions += 1
+        self.objects[name] = (value, self.versions)
+        self.created(name, value)
+
+    def delete(self, name: str) -> None:
+        self.objects.pop(name, None)
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self.objects if name.startswith(prefix))

@@ -1,0 +1,188 @@
+"""Dispatchers: run records over new manifests, under a cap, each driven to its result."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tests.protocol.calls import Steps, WrongStore, call
+from tests.protocol.guards import guard
+from tests.protocol.identity import check_store, open_store
+from tests.protocol.objects import Entry, Names, Result, RunPosition, RunRecord
+from tests.protocol.view import Log
+
+if TYPE_CHECKING:
+    from tests.protocol.world import Job, World
+
+EMPTY_RECORD_AFTER = 4  # manifests without a batch of this job
+
+
+class Runs:
+    """The run records of one job, as far as they were read."""
+
+    def __init__(self, world: "World", names: Names, job: str) -> None:
+        self.blob, self.names, self.job = world.blob, names, job
+        self.vector = dict.fromkeys(world.partitions, 0)
+        self.next, self.settled = 0, 0
+        self.started = False  # `settled` was read
+        self.opening = True  # no record so far has batches or follows one that has
+        self.open_records: set[int] = set()  # with batches, and no end seen yet
+
+    def catch_up(self) -> Steps:
+        """Read records from `settled` on until one is missing."""
+        if not self.started:
+            position, _ = yield from self.position()
+            self.settled, self.started = position.settled, True
+            self.next = max(position.settled - 1, 0) if guard("vector") else position.settled
+        while (record := (yield from self.record(self.next))) is not None:
+            self.take(record)
+
+    def record(self, n: int) -> Steps:
+        """Read record n; one that belongs to another store counts as empty."""
+        found = yield from call(self.blob.get, self.names.run(self.job, n))
+        if found is not None and found.store != self.names.store and guard("record id"):
+            return RunRecord(self.names.store, self.vector, self.vector, ())
+        return found
+
+    def take(self, record: RunRecord) -> None:
+        self.vector, self.opening = dict(record.to), record.opening
+        if record.batches and self.next >= self.settled:
+            self.open_records.add(self.next)
+        self.next += 1
+
+    def position(self) -> Steps:
+        name = self.names.run_position(self.job)
+        value, version = (yield from call(self.blob.get_versioned, name)) or (None, None)
+        if value is None or (value.store != self.names.store and guard("position id")):
+            value = RunPosition(self.names.store, 0)
+        return value, version
+
+    def settle(self) -> Steps:
+        """Move `settled` up to the first record without an end."""
+        settled = min(self.open_records, default=self.next)
+        settled = settled if guard("settled") else self.next
+        if settled <= self.settled:
+            return
+        position, version = yield from self.position()
+        if settled > position.settled or not guard("replace settled"):
+            value = RunPosition(self.names.store, settled)
+            yield from call(self.blob.replace, self.names.run_position(self.job), value, version)
+        self.settled = settled
+
+
+class Dispatcher:
+    """Serves all jobs; any number of them may run at the same time."""
+
+    def __init__(self, world: "World") -> None:
+        self.world, self.blob, self.rnd = world, world.blob, world.rnd
+        self.runs: dict[str, Runs] = {}
+        self.mine: dict[str, set[int]] = {}  # for the mutation that counts from memory
+
+    def run(self) -> Steps:
+        self.names = yield from open_store(self.world)
+        try:
+            while True:
+                yield from check_store(self.world, self.names)
+                for job in list(self.world.jobs.values()):
+                    yield from self.serve(job)
+        except WrongStore:
+            self.world.stat["stopped: wrong store"] += 1
+
+    def serve(self, job: "Job") -> Steps:
+        runs = self.runs.setdefault(job.name, Runs(self.world, self.names, job.name))
+        yield from runs.catch_up()
+        if guard("redrive"):
+            for n in sorted(runs.open_records):
+                yield from self.drive(job, runs, n)
+        yield from runs.settle()
+        if runs.opening and not (yield from self.opened(runs)):
+            return
+        yield from self.claim(job, runs)
+
+    # --- G1-G3: records
+
+    def opened(self, runs: Runs) -> Steps:
+        """Say where the job starts, and make sure that those manifests are still kept.
+
+        Janitors that began before the opening record was there delete below a `first` that
+        they read before; a `first` read after that record is at least as high.
+        """
+        if runs.next > 0 and not guard("opening"):
+            return True
+        first = {}
+        for p in self.world.partitions:
+            position, _ = yield from Log(self.blob, self.names, p).position()
+            first[p] = position.first
+        if runs.next > 0 and all(first[p] <= runs.vector[p] for p in first):
+            return True
+        to = {p: max(first[p], runs.vector[p]) for p in first}
+        yield from self.create(runs, RunRecord(self.names.store, runs.vector, to, (), True))
+        return False
+
+    def claim(self, job: "Job", runs: Runs) -> Steps:
+        """Gather new manifests of all partitions, and claim them with the next record."""
+        to, batches, seen = dict(runs.vector), list[Entry](), 0
+        for p in self.world.partitions:
+            log, limit = Log(self.blob, self.names, p), to[p] + self.rnd.randint(1, 6)
+            while to[p] < limit and (entries := (yield from log.entries(to[p]))) is not None:
+                batches += self.of_job(job, entries)
+                to[p], seen = to[p] + 1, seen + 1
+        in_flight = runs.open_records if guard("cap from the store") else self.memory(runs)
+        if not batches and seen > EMPTY_RECORD_AFTER:  # starts nothing: a quiet job's vector moves
+            yield from self.create(runs, RunRecord(self.names.store, runs.vector, to, ()))
+        elif batches and len(in_flight) < job.cap:
+            record = RunRecord(self.names.store, runs.vector, to, tuple(batches))
+            n = runs.next
+            if (yield from self.create(runs, record)):
+                self.mine.setdefault(job.name, set()).add(n)
+                if not guard("redrive"):
+                    yield from self.drive(job, runs, n)
+
+    @staticmethod
+    def of_job(job: "Job", entries: Sequence[Entry]) -> list[Entry]:
+        return [e for e in entries if e.kind == "batch" and e.key[0] in job.over]
+
+    def memory(self, runs: Runs) -> set[int]:
+        return runs.open_records & self.mine.get(runs.job, set())
+
+    def create(self, runs: Runs, record: RunRecord) -> Steps:
+        return (yield from call(self.blob.create, self.names.run(runs.job, runs.next), record))
+
+    # --- G4: drive
+
+    def drive(self, job: "Job", runs: Runs, n: int) -> Steps:
+        """Bring record n to its end; anybody may do this at any time, also twice."""
+        names, name = self.names, job.name
+        if (yield from self.ended(name, n)):
+            runs.open_records.discard(n)
+            return
+        k = 1
+        while (yield from call(self.blob.get, names.attempt(name, n, k + 1))) is not None:
+            k += 1
+        flow = f"{names.store}-{name}-{n}-{k}"
+        flow += "" if guard("name") else f"-{self.rnd.random()}"
+        receipt = yield from call(self.blob.get, names.receipt(name, n, k))
+        if receipt is None:
+            yield from call(self.world.cluster.start, flow, names, job, n)
+            if guard("receipt"):
+                yield from call(self.blob.create, names.receipt(name, n, k), flow)
+            return
+        state = yield from call(self.world.cluster.state, receipt)
+        if state != "Running":
+            yield from self.after_end(job, n, k, state)
+
+    def ended(self, job: str, n: int) -> Steps:
+        for name in (self.names.result(job, n), self.names.failed(job, n)):
+            if (yield from call(self.blob.get, name)) is not None:
+                return True
+        return False
+
+    def after_end(self, job: "Job", n: int, k: int, state: str | None) -> Steps:
+        """The Workflow ended or is gone: the result is read after that, not before."""
+        names, result = self.names, self.names.result(job.name, n)
+        if guard("end checks") and (yield from call(self.blob.get, result)) is not None:
+            return
+        if state == "Succeeded":  # an ordinary flow, without the mixin
+            yield from call(self.blob.create, result, Result(names.store, "workflow"))
+        elif k < job.attempts:
+            yield from call(self.blob.create, names.attempt(job.name, n, k + 1), f"after {state}")
+        else:
+            yield from call(self.blob.create, names.failed(job.name, n), f"after {state}")

@@ -1,0 +1,220 @@
+"""Redis as the protocol sees it: every method is one script, hence one atomic step."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple, Self
+
+from tests.protocol.calls import Timeout
+from tests.protocol.guards import guard
+from tests.protocol.objects import Key
+
+Namespace = tuple[str, str]  # T: id of the store, partition
+
+
+class Group(NamedTuple):
+    """Events of one key within one append, and what the owner decided about them."""
+
+    key: Key
+    believed: int
+    seal_before: bool
+    events: tuple[int, ...]
+    seal_after: bool
+    state: int
+    due: int
+
+
+class Open(NamedTuple):
+    """An open buffer. `total` counts parked events too, `events` are those still in Redis."""
+
+    events: tuple[int, ...]
+    total: int
+    last: int
+    due: int
+    state: int  # the owner's: here the number of events that its policy counted
+
+
+class Sealed(NamedTuple):
+    key: Key
+    events: tuple[int, ...]
+    last: int
+
+
+class Keys:
+    """The keys of one T: w, n, k, b:<key>, q:<k>, lo."""
+
+    def __init__(self) -> None:
+        self.w, self.n, self.k = -1, -1, 0
+        self.open: dict[Key, Open] = {}
+        self.sealed: dict[int, Sealed] = {}
+        self.lo: dict[Key | int, int] = {}
+
+    def copy(self) -> "Keys":
+        other = Keys()
+        other.w, other.n, other.k = self.w, self.n, self.k
+        other.open, other.sealed, other.lo = dict(self.open), dict(self.sealed), dict(self.lo)
+        return other
+
+    def seal(self, key: Key) -> None:
+        buffer = self.open.pop(key)
+        self.k += 1
+        self.sealed[self.k] = Sealed(key, buffer.events, buffer.last)
+        if key in self.lo:
+            self.lo[self.k] = self.lo.pop(key)
+
+    def push(self, group: Group) -> bool:
+        """Add a group and seal as told; True if the buffer was not as its owner believed."""
+        if group.seal_before and group.key in self.open:
+            self.seal(group.key)
+        before = self.open.get(group.key) or Open((), 0, -1, group.due, 0)
+        self.open[group.key] = Open(
+            before.events + group.events,
+            before.total + len(group.events),
+            max(before.last, group.events[-1]),
+            before.due,
+            group.state,
+        )
+        self.lo.setdefault(group.key, group.events[0])
+        wrong = before.total != group.believed and guard("believed")
+        if group.seal_after or wrong:
+            self.seal(group.key)
+        return wrong
+
+
+class Redis:
+    """One server; it may be emptied, go back to an earlier state, or be split in two."""
+
+    def __init__(self) -> None:
+        self.keys: dict[Namespace, Keys] = {}
+        self.undo: list[tuple[Namespace, Keys]] = []
+        self.torn: Callable[[], bool] = lambda: False
+
+    # --- faults
+
+    def lose(self) -> None:
+        self.undo, self.keys = [], {}
+
+    def roll_back(self, rnd: Random) -> None:
+        for _ in range(min(rnd.randint(1, 40), len(self.undo))):
+            t, state = self.undo.pop()
+            self.keys[t] = state
+
+    def fork(self) -> Self:
+        """Split after a fail-over that not everybody noticed: two servers live on."""
+        other = type(self)()
+        other.torn, other.undo = self.torn, list(self.undo)
+        other.keys = {t: keys.copy() for t, keys in self.keys.items()}
+        return other
+
+    # --- scripts
+
+    def _read(self, t: Namespace) -> Keys:
+        return self.keys.get(t) or Keys()
+
+    def _write(self, t: Namespace, manifest: int = -1) -> Keys:
+        before = self._read(t)
+        self.undo = [*self.undo[-80:], (t, before)]
+        self.keys[t] = keys = before.copy()
+        keys.n = max(keys.n, manifest)
+        return keys
+
+    def acknowledged(self, t: Namespace) -> int:
+        """Give the highest manifest that this state relies on."""
+        return self._read(t).n
+
+    def wipe(self, t: Namespace) -> None:
+        """Drop every key; nothing of before it ever comes back."""
+        self.keys.pop(t, None)
+        self.undo = [x for x in self.undo if x[0] != t]
+
+    def attach(self, t: Namespace, checkpoint: int, manifest: int) -> int:
+        keys = self._write(t, manifest if guard("attach tells n") else -1)
+        keys.w = max(keys.w, checkpoint) if guard("attach keeps w") else checkpoint
+        return keys.w
+
+    def append(
+        self, t: Namespace, prev: int, last: int, groups: Sequence[Group], manifest: int
+    ) -> tuple[str, int, tuple[Key, ...]]:
+        """Add all of (prev, last] that the caller does not know to be durable."""
+        w = self._read(t).w
+        if w < prev and guard("gap"):
+            return "GAP", w, ()
+        if w > prev and guard("behind"):
+            return "BEHIND", w, ()
+        keys, wrong = self._write(t, manifest if guard("append tells n") else -1), []
+        for group in groups:
+            if self.torn():  # the script fails half-way: earlier groups stay, w does not move
+                raise Timeout
+            if keys.push(group):
+                wrong.append(group.key)
+        keys.w = last
+        return "OK", last, tuple(wrong)
+
+    def sweep(self, t: Namespace, now: int) -> tuple[Key, ...]:
+        due = [key for key, buffer in self._read(t).open.items() if buffer.due <= now][:4]
+        keys = self._write(t)
+        for key in due:
+            keys.seal(key)
+        return tuple(due)
+
+    def low(self, t: Namespace) -> tuple[int, int | None]:
+        keys = self._read(t)
+        return keys.w, min(keys.lo.values(), default=None)
+
+    def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
+        """Give the oldest sealed buffers with their content, in the order of sealing."""
+        return sorted(self._read(t).sealed.items())[:limit]
+
+    def ack(self, t: Namespace, done: Sequence[tuple[int, Key, int]], manifest: int) -> None:
+        """Drop sealed buffers of that key that reach no further than what was committed."""
+        keys = self._write(t, manifest if guard("ack tells n") else -1)
+        for k, key, last in done:
+            found = keys.sealed.get(k)
+            if found and ((found.key == key and found.last <= last) or not guard("ack checks")):
+                del keys.sealed[k]
+                keys.lo.pop(k, None)
+
+    def opened(self, t: Namespace) -> dict[Key, Open]:
+        opened = dict(self._read(t).open)
+        for key, buffer in opened.items():
+            assert buffer.state == buffer.total, f"STATE of {key} is not that of its buffer"
+        return opened
+
+    def forget(self, t: Namespace, key: Key, upto: int, manifest: int) -> None:
+        """Drop an open buffer that holds nothing but committed events."""
+        buffer = self._read(t).open.get(key)
+        if buffer and (buffer.last <= upto or not guard("forget checks")):
+            keys = self._write(t, manifest if guard("forget tells n") else -1)
+            del keys.open[key]
+            keys.lo.pop(key, None)
+
+    # --- parking
+
+    def parkable(self, t: Namespace, upto: int, limit: int) -> list[tuple[Key, Open]]:
+        """Give open buffers that hold the checkpoint back; stops at a sealed one."""
+        found: list[tuple[Key, Open]] = []
+        keys = self._read(t)
+        for member, number in sorted(keys.lo.items(), key=lambda x: x[1]):
+            if number > upto or len(found) == limit:
+                break
+            if not isinstance(member, int):
+                found.append((member, keys.open[member]))
+            elif guard("park stops"):
+                break
+        return found
+
+    def release(self, t: Namespace, key: Key, upto: int, manifest: int) -> None:
+        """Let what is durable leave; the buffer stays open with its totals."""
+        buffer = self._read(t).open.get(key)
+        if buffer is None:
+            return
+        keys = self._write(t, manifest if guard("release tells n") else -1)
+        rest = tuple(x for x in buffer.events if x > upto) if guard("release checks") else ()
+        keys.open[key] = buffer._replace(events=rest)
+        keys.lo.pop(key, None)
+        if rest:
+            keys.lo[key] = rest[0]
+
+    def restore(self, t: Namespace, key: Key, total: int, last: int, due: int) -> None:
+        """Open a buffer without content for parked pieces, so that it is sealed in time."""
+        if key not in self._read(t).open or not guard("restore checks"):
+            self._write(t).open[key] = Open((), total, last, due, total)

@@ -1,0 +1,239 @@
+"""One seed from start to end: steps of processes, faults between them, then a quiet phase."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.protocol.calls import Call, Steps, Timeout
+from tests.protocol.dispatcher import Dispatcher
+from tests.protocol.janitor import Janitor
+from tests.protocol.owner import Owner
+from tests.protocol.world import World
+
+PATIENCE = 60_000  # steps of the quiet phase
+ZOMBIES_END = 300
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Probabilities: of `timeout` and `torn` per call, of the others per step."""
+
+    kill: float = 0.006
+    spawn: float = 0.008
+    pause: float = 0.004
+    split: float = 0.001
+    lose: float = 0.0012
+    roll_back: float = 0.004
+    timeout: float = 0.03
+    torn: float = 0.01
+    replace: float = 0.0002
+    backup: float = 0.002
+    restore: float = 0.0002
+
+
+NONE = Faults(*[0.0] * 11)
+WITHOUT_SPLITS = replace(Faults(), split=0.0, torn=0.0)
+
+
+class Process:
+    """A running owner, dispatcher or janitor, and the call that it makes next."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor, self.wakes, self.alive = actor, 0, True
+        self.steps: Steps = actor.run()
+        self.pending: Call = next(self.steps)
+
+    def answer(self, resume: Callable[[Any], Call], value: Any) -> None:
+        try:
+            self.pending = resume(value)
+        except StopIteration:
+            self.alive = False
+
+
+Last = tuple[Callable[[], Any], Process]
+
+
+class Scheduler:
+    """Draws who steps next and what goes wrong."""
+
+    def __init__(self, world: World, faults: Faults, steps: int = 2500) -> None:
+        self.world, self.rnd, self.faults, self.steps = world, world.rnd, faults, steps
+        self.duel = self.rnd.random() < 0.2  # one partition keeps two healthy owners to the end
+        makers = [lambda p=p: Owner(world, p) for p in world.partitions]
+        self.makers: list[Callable[[], Any]] = [
+            *makers, lambda: Dispatcher(world), lambda: Dispatcher(world), lambda: Janitor(world)
+        ]  # fmt: skip
+        self.pools: list[list[Process]] = [[Process(make())] for make in self.makers]
+        world.redis.torn = lambda: not world.quiet and self.rnd.random() < faults.torn
+
+    def play(self) -> None:
+        for step in range(self.steps):
+            self.hub_grows(0.03, share=0.75)
+            if step == self.world.late_job_at:
+                self.late_job()
+            self.spawn()
+            self.act(step)
+            self.harm()
+            self.world.now += self.rnd.random() < 0.3
+            if self.rnd.random() < 0.3:
+                self.world.cluster.step(self.rnd)
+        self.finish()
+
+    def hub_grows(self, chance: float, share: float = 1.0) -> None:
+        for p, events in self.world.hub.items():
+            more = self.world.visible[p] < len(events) * share
+            self.world.visible[p] += more and self.rnd.random() < chance
+
+    def late_job(self) -> None:
+        self.world.jobs[self.world.late_job.name] = self.world.late_job
+
+    def spawn(self) -> None:
+        """Start what is missing, and a second or third of a kind now and then."""
+        for make, pool in zip(self.makers, self.pools, strict=True):
+            missing = not pool and self.rnd.random() < 0.1
+            if missing or (len(pool) < 3 and self.rnd.random() < self.faults.spawn):
+                pool.append(Process(make()))
+
+    def act(self, step: int) -> None:
+        filled = [pool for pool in self.pools[:2] * 2 + self.pools[2:] if pool]
+        if not filled:
+            return
+        pool = self.rnd.choice(filled)
+        process = self.rnd.choice(pool)
+        if self.rnd.random() < self.faults.kill:
+            self.kill(pool, process)
+        elif step >= process.wakes:
+            self.step(process)
+            self.split_or_pause(process, step)
+            if not process.alive:
+                pool.remove(process)
+
+    def kill(self, pool: list[Process], process: Process) -> None:
+        pool.remove(process)
+        if self.rnd.random() < 0.5:
+            self.world.apply(process.pending)  # its last call still got through
+        process.steps.close()
+        self.world.stat["kills"] += 1
+
+    def step(self, process: Process) -> None:
+        """One external call: applied and answered, torn, or one of three kinds of time-out."""
+        function, args = process.pending
+        chance = 0.0 if self.world.quiet else self.faults.timeout
+        if self.rnd.random() < chance:
+            self.world.stat["timeouts"] += 1
+            self.world.cut_off(process.pending)
+            process.answer(process.steps.throw, Timeout())
+            return
+        try:
+            answer = function(*args)
+        except Timeout as torn:
+            self.world.stat["torn scripts"] += 1
+            process.answer(process.steps.throw, torn)
+        else:
+            process.answer(process.steps.send, answer)
+
+    def split_or_pause(self, process: Process, step: int) -> None:
+        if self.rnd.random() < self.faults.split and isinstance(process.actor, Owner):
+            process.actor.redis = self.world.redis.fork()  # it talks to the old server for ever
+            self.world.stat["splits"] += 1
+        if self.rnd.random() < self.faults.pause:
+            process.wakes = step + self.rnd.randint(50, 900)  # wakes up with an old view
+            self.world.stat["freezes"] += 1
+
+    def harm(self) -> None:
+        """Perhaps one of the faults that no process makes by itself."""
+        world, x = self.world, self.rnd.random()
+        for name, fault in (
+            ("lose", self.lose), ("roll_back", self.roll_back), ("replace", world.replace_store),
+            ("backup", world.take_backup), ("restore", self.restore),
+        ):  # fmt: skip
+            chance: float = getattr(self.faults, name)
+            if x < chance:
+                fault()
+                break
+            x -= chance
+        if world.late and self.rnd.random() < 0.02:
+            world.apply(world.late.pop(self.rnd.randrange(len(world.late))))
+
+    def lose(self) -> None:
+        self.world.redis.lose()
+        self.world.stat["losses"] += 1
+
+    def roll_back(self) -> None:
+        self.world.redis.roll_back(self.rnd)
+        self.world.stat["roll-backs"] += 1
+
+    def restore(self) -> None:
+        """An operator stops everything, brings a back-up of the store in, and starts again."""
+        if self.world.backup is None:
+            return
+        self.stop_all()
+        self.world.restore_backup()
+
+    def stop_all(self) -> None:
+        for pool in self.pools:
+            while pool:
+                pool.pop().steps.close()
+
+    # --- the quiet phase
+
+    def finish(self) -> None:
+        """No more faults but one; zombies run on for a while; then all must end well."""
+        self.world.quiet = True
+        if self.world.late_job_at >= self.steps:
+            self.late_job()
+        last = [(make, Process(make())) for make in self.makers + self.makers[: self.duel]]
+        one_more = self.rnd.choice((0, self.rnd.randint(ZOMBIES_END + 1, 4000)))
+        for calm in range(PATIENCE):
+            if calm == ZOMBIES_END:
+                self.end_zombies()
+            if calm == one_more:
+                last = self.last_fault(last)
+            self.world.now += 1
+            self.world.alone = calm > ZOMBIES_END + 200 and calm > one_more and not self.duel
+            self.hub_grows(0.05)
+            self.calm_step(last)
+            self.world.cluster.step(self.rnd)
+            if calm > ZOMBIES_END and calm % 50 == 0 and self.finished():
+                return
+        raise AssertionError("PROGRESS: the quiet phase does not end")
+
+    def finished(self) -> bool:
+        truth = self.world.truth
+        if truth is None or not truth.finished():
+            return False
+        truth.check_end()
+        return True
+
+    def end_zombies(self) -> None:
+        self.stop_all()
+        for late in self.world.late:
+            self.world.apply(late)
+
+    def last_fault(self, last: list[Last]) -> list[Last]:
+        """One more fault, at a time when perhaps no event comes any more."""
+        fault = self.rnd.choice((self.lose, self.roll_back, self.world.replace_store, self.restore))
+        fault()
+        if fault != self.restore or self.world.backup is None:
+            return last
+        for _, process in last:
+            process.steps.close()
+        return [(make, Process(make())) for make, _ in last]
+
+    def calm_step(self, last: list[Last]) -> None:
+        zombies = [process for pool in self.pools for process in pool if process.alive]
+        if zombies and self.rnd.random() < 0.3:
+            self.step(self.rnd.choice(zombies))
+            return
+        at = self.rnd.randrange(len(last))
+        make, process = last[at]
+        self.step(process)
+        if not process.alive:  # it stopped, and whoever runs it starts it again
+            last[at] = make, Process(make())
+
+
+def play(seed: int, faults: Faults | None = None, **options: Any) -> World:
+    """Play one seed to its end; AssertionError says what the protocol broke."""
+    world = World(seed, **{"parking": True, **options})
+    Scheduler(world, faults or Faults()).play()
+    return world
