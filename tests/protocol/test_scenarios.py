@@ -1,0 +1,175 @@
+"""Schedules by hand for guards that random ones hardly need: with it holds, without it breaks."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from tests.protocol.by_hand import (
+    P,
+    Hand,
+    committed,
+    done,
+    keys,
+    parks,
+    run,
+    trimmed,
+    world,
+)
+from tests.protocol.calls import Reattach
+from tests.protocol.guards import without
+
+
+def overdue() -> None:
+    """A roll-back brings an older buffer back; when it is gone, Redis has none for the piece."""
+    made = parks(world(4))
+    a = Hand(made).attach()
+    a.append(2)
+    before = keys(made, a)
+    made.now = 20
+    a.sweep()
+    a.drain()
+    a.append(4)
+    a.maintain()  # parks 2 and 3
+    made.redis.keys[a.owner.t] = before
+    a.recover()
+    assert done(made) == 4, f"never sealed: {a.owner.view.all_pieces()}"
+
+
+def learn() -> None:
+    """Another owner parks and dies before it moves the position, and no event comes any more."""
+    made = parks(world(2))
+    a, other = Hand(made).attach(), Hand(made).attach()
+    other.append(2)
+    run(other.committer.maintain(), stop_before="replace")
+    a.maintain()
+    for made.now in range(100, 2000, 100):
+        a.everything()
+    assert done(made) == 2, "never sealed, and the owner does not know it"
+
+
+def read_check() -> None:
+    """A slow reader meets a manifest that a zombie created under a deleted number."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 4))
+    zombie, reader = Hand(made).attach(), Hand(made)
+    reading = run(reader.owner.attach(), stop_before="get", count=5)  # has manifests 0 to 2
+    trimmed(a, 10)
+    a.append(11)  # sealed, not committed
+    with suppress(Reattach):
+        zombie.drain()  # creates number 3 once more
+    run(reading)
+    reader.drain()
+    a.drain()
+    a.maintain()
+
+
+def number_check() -> None:
+    """A zombie creates a deleted number and believes that it has committed."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 4))
+    zombie = Hand(made).attach()
+    trimmed(a, 10)
+    a.append(11)
+    with suppress(Reattach):
+        zombie.drain()
+    a.drain()
+    a.maintain()
+
+
+def replace_position() -> None:
+    """A zombie moves `first` back to where manifests have been deleted."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 4))
+    zombie = Hand(made).attach()
+    trimmed(a, 10)
+    committed(a, range(11, 12))
+    with suppress(Reattach):
+        zombie.maintain()
+    a.append(12)
+    newcomer = Hand(made).attach()
+    newcomer.append(made.visible[P])
+    newcomer.drain()
+    newcomer.maintain()
+
+
+def lost_position() -> None:
+    """An owner that lost the position takes over its version, but not its `first`."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 4))
+    zombie = Hand(made).attach()
+    trimmed(a, 10)
+    for upto in (11, 12):
+        committed(a, range(upto, upto + 1))
+        with suppress(Reattach):
+            zombie.maintain()
+            continue
+        zombie.attach()
+    a.append(13)
+    newcomer = Hand(made).attach()
+    newcomer.append(made.visible[P])
+    newcomer.drain()
+    newcomer.maintain()
+
+
+def peek_is_one() -> None:
+    """Between two reads of a committer, both seals are undone and made again by another owner."""
+    made = world(4, max_events=2)
+    a = Hand(made).attach()
+    before = keys(made, a)
+    a.append(2)
+    a.append(4)
+    b = Hand(made).attach()
+    draining = run(b.committer.drain(), stop_before="peek", count=2)  # knows the numbers
+    made.redis.keys[a.owner.t] = before
+    if draining is not None:
+        draining = run(draining, stop_before="peek", count=2)  # the first one is not there
+    a.attach()
+    a.append(2)
+    a.append(4)
+    if draining is not None:
+        run(draining)
+    a.drain()
+    a.maintain()
+
+
+def ack_checks() -> None:
+    """A slow owner acknowledges a seal number that means other events since a loss."""
+    made = world(4, max_events=2)
+    a = Hand(made).attach()
+    a.append(2)
+    zombie = Hand(made).attach()
+    acknowledging = run(zombie.committer.drain(), stop_before="ack")
+    made.redis.lose()
+    a.attach()
+    a.append(4)  # number 1 is now 2 and 3
+    a.append(4)
+    with suppress(Reattach):
+        run(acknowledging)
+    a.drain()
+    a.maintain()
+
+
+SCENARIOS: list[tuple[str, Callable[[], None]]] = [
+    ("overdue", overdue),
+    ("learn,look first", learn),
+    ("read check", read_check),
+    ("number check", number_check),
+    ("replace position", replace_position),
+    ("lost position", lost_position),
+    ("peek is one", peek_is_one),
+    ("ack checks", ack_checks),
+]
+
+
+@pytest.mark.parametrize(("name", "scenario"), SCENARIOS, ids=[name for name, _ in SCENARIOS])
+def test_a_schedule_holds_with_its_guard_and_breaks_without(
+    name: str, scenario: Callable[[], None]
+) -> None:
+    scenario()
+    with without(*name.split(",")), pytest.raises(AssertionError):
+        scenario()

@@ -1,0 +1,198 @@
+"""Schedules by hand: an older back-up of the store, another store, a new job beside the janitor."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.protocol.by_hand import P, Hand, committed, done, keys, parks, run, world
+from tests.protocol.dispatcher import Dispatcher, Runs
+from tests.protocol.guards import without
+from tests.protocol.janitor import Janitor
+from tests.protocol.world import World
+
+# --- the store goes back to an earlier state: Redis must not rely on manifests that are gone
+
+
+def nothing_is_lost(made: World) -> None:
+    made.restore_backup()
+    Hand(made).recover()
+    assert done(made) == len(made.hub[P])
+
+
+def attach_tells() -> None:
+    """Redis is lost, w rises to the checkpoint, and the store goes back behind it."""
+    made = world(4, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 2))
+    a.maintain()
+    made.take_backup()
+    committed(a, range(2, 4))
+    a.maintain()
+    made.redis.lose()
+    Hand(made).attach()
+    nothing_is_lost(made)
+
+
+def append_tells() -> None:
+    """Events stay out of Redis because another owner, with another Redis, committed them."""
+    made = world(4, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 2))
+    made.take_backup()
+    other = Hand(made)
+    other.owner.redis = other.committer.redis = made.redis.fork()
+    other.attach()
+    committed(other, range(2, 4))
+    run(a.committer.overdue())
+    a.append(3)
+    nothing_is_lost(made)
+
+
+def ack_tells() -> None:
+    """The last manifest is acknowledged, and nothing else happens until the store goes back."""
+    made = world(4, max_events=1)
+    a = Hand(made).attach()
+    committed(a, range(1, 3))
+    made.take_backup()
+    committed(a, range(3, 4))
+    nothing_is_lost(made)
+
+
+def forget_tells() -> None:
+    """An owner forgets a durable buffer and dies before it attaches."""
+    made = world(4)
+    a = Hand(made).attach()
+    made.take_backup()
+    a.append(2)
+    before = keys(made, a)
+    made.now = 50
+    a.sweep()
+    a.drain()
+    made.redis.keys[a.owner.t] = before
+    run(Hand(made).owner.attach(), stop_before="attach")
+    nothing_is_lost(made)
+
+
+def release_tells() -> None:
+    """What is parked leaves Redis, and the store goes back to before it was parked."""
+    made = parks(world(4))
+    a = Hand(made).attach()
+    made.take_backup()
+    a.append(2)
+    a.maintain()
+    nothing_is_lost(made)
+
+
+# --- the store is replaced; where names do not carry its id, what lies inside has to
+
+
+def foreign_position() -> None:
+    """An owner of the old store creates the position of the new one."""
+    made = world(4, max_events=1)
+    old = Hand(made).attach()
+    committed(old, range(1, 4))
+    moving = run(old.committer.maintain(), stop_before="replace")
+    made.replace_store()
+    new = Hand(made)
+    run(moving)
+    new.recover()
+    assert done(made) == 4
+
+
+def foreign_manifest() -> None:
+    """An owner of the old store creates a manifest of the new one."""
+    made = world(4, max_events=1)
+    old = Hand(made).attach()
+    old.append(2)
+    committing = run(old.committer.drain(), stop_before="create", count=2)
+    made.replace_store()
+    new = Hand(made)
+    run(committing)
+    new.recover()
+    assert done(made) == 4
+
+
+# --- a new job
+
+
+class Jobs:
+    """A dispatcher whose steps are taken by hand, and its first job."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.world, self.dispatcher = hand.world, Dispatcher(hand.world)
+        self.dispatcher.names = hand.owner.names
+        self.job = hand.world.jobs["one"]
+
+    def serve(self) -> None:
+        for _ in range(20):
+            run(self.dispatcher.serve(self.job))
+
+    def all_recorded(self) -> bool:
+        truth = self.world.truth
+        assert truth is not None
+        end = {p: len(log) for p, log in truth.log.items()}
+        return not truth.batches(self.job, truth.vector("one"), end)
+
+
+def janitor(hand: Hand) -> Janitor:
+    made = Janitor(hand.world)
+    made.names = hand.owner.names
+    return made
+
+
+def opening() -> None:
+    """A janitor that listed before the opening record deletes what the job starts from."""
+    made = world(9, max_events=1)
+    a = Hand(made).attach()
+    jobs = Jobs(a)
+    committed(a, range(1, 10))
+    runs = Runs(made, a.owner.names, "one")
+    starting = run(jobs.dispatcher.opened(runs), stop_before="create")  # read first = 0
+    a.maintain()
+    deleting = run(janitor(a).tidy(), stop_before="delete")
+    run(starting)
+    run(jobs.dispatcher.serve(jobs.job))
+    run(deleting)
+    jobs.serve()
+    assert jobs.all_recorded(), "manifests are gone that the job had not read"
+
+
+def first_before_jobs() -> None:
+    """A job opens between the janitor's listing and its look at the position."""
+    made = world(9, max_events=1)
+    a = Hand(made).attach()
+    jobs = Jobs(a)
+    committed(a, range(1, 10))
+    tidying = run(janitor(a).tidy(), stop_before="get_versioned", count=3)
+    run(jobs.dispatcher.serve(jobs.job))  # opens
+    run(jobs.dispatcher.serve(jobs.job))  # takes six manifests of nine
+    a.maintain()
+    run(tidying)
+    jobs.serve()
+    assert jobs.all_recorded(), "manifests are gone that the job had not read"
+
+
+IDS_INSIDE = ("names carry store",)
+SCENARIOS: list[tuple[tuple[str, ...], str, Callable[[], None]]] = [
+    ((), "attach tells n", attach_tells),
+    ((), "append tells n", append_tells),
+    ((), "ack tells n", ack_tells),
+    ((), "forget tells n", forget_tells),
+    ((), "release tells n", release_tells),
+    (IDS_INSIDE, "position id", foreign_position),
+    (IDS_INSIDE, "log id", foreign_manifest),
+    ((), "opening", opening),
+    ((), "first before jobs", first_before_jobs),
+]
+
+
+@pytest.mark.parametrize(
+    ("removed", "name", "scenario"), SCENARIOS, ids=[name for _, name, _ in SCENARIOS]
+)
+def test_a_schedule_holds_with_its_guard_and_breaks_without(
+    removed: tuple[str, ...], name: str, scenario: Callable[[], None]
+) -> None:
+    with without(*removed):
+        scenario()
+    with without(*removed, name), pytest.raises(AssertionError):
+        scenario()
