@@ -216,26 +216,29 @@ class Connection(asyncio.Protocol):
             link = self._link(session, theirs)
         except Refused as refused:
             link = Link(session, theirs.handle, theirs.name, "")
-            self._attached(link, theirs, refused=True)
+            self._attached(link, theirs)
             link.detach(refused.error)
             return
         session.links[link.handle] = link
-        self._attached(link, theirs, refused=False)
+        self._attached(link, theirs)
         if isinstance(link, InLink):
             link.give_credit()
 
-    def _attached(self, link: Link, theirs: Attach, *, refused: bool) -> None:
-        """Answer an attach; without its terminus, a detach with the reason follows."""
-        reads = theirs.role
+    def _attached(self, link: Link, theirs: Attach) -> None:
+        """Answer an attach.
+
+        A refused one is answered with its terminus too, though the standard wants none there:
+        the SDK would give up at once and never see the reason in the detach that follows.
+        """
         ours = Attach(
             link.name,
             link.handle,
-            role=not reads,
-            snd_settle_mode=1 if reads else 0,
+            role=not theirs.role,
+            snd_settle_mode=1 if theirs.role else 0,
             rcv_settle_mode=0,
-            source=None if refused and reads else theirs.source,
-            target=None if refused and not reads else theirs.target,
-            initial_delivery_count=0 if reads else None,
+            source=theirs.source,
+            target=theirs.target,
+            initial_delivery_count=0 if theirs.role else None,
             max_message_size=MAX_MESSAGE_BYTES,
         )
         self.write(frame(link.session.channel, ours))
@@ -364,7 +367,7 @@ def _publish(hub: Hub, raw: bytes, message_format: int, address: Address) -> Des
     except CodecError as broken:
         return Described(0x25, [error("amqp:decode-error", str(broken))])
     except OSError as failed:
-        log.error("event not written", hub=hub.name, error=str(failed))  # noqa: TRY400
+        log.error("event not written", hub=hub.name, error=str(failed))
         text = "the hub could not write the event, try again"
         return Described(0x25, [error("com.microsoft:server-busy", text)])
     return ACCEPTED

@@ -64,33 +64,39 @@ class HubServer:
         """
         try:
             self._open()
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
+            self._server = await self._listen()
+        except SettingError:
+            self._release()
+            raise
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        keeping = self._keep_house()
+        self._housekeeping = asyncio.create_task(keeping, name="hub-housekeeping")
+        return self.port
+
+    async def _listen(self) -> asyncio.Server:
+        try:
+            return await asyncio.get_running_loop().create_server(
                 lambda: Connection(self._find, self._gate, self._connections),
                 self._host,
                 self._asked_port,
                 ssl=self._tls,
             )
         except OSError as failed:
-            self._release()
-            taken = failed.errno == errno.EADDRINUSE
+            why = "it is in use" if failed.errno == errno.EADDRINUSE else failed
             raise SettingError(
-                f"cannot listen on {self._host}:{self._asked_port} "
-                f"({'it is in use' if taken else failed}): choose another --port, or 0 for a free one"
+                f"cannot listen on {self._host}:{self._asked_port} ({why}): "
+                "choose another --port, or 0 for a free one"
             ) from failed
-        except SettingError:
-            self._release()
-            raise
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        self._housekeeping = loop.create_task(self._keep_house(), name="hub-housekeeping")
-        return self.port
 
     def _open(self) -> None:
         if self._data is not None:
             self._take(self._data)
         hot = HotSegments(self._hot_bytes)
-        for settings in self._settings:
-            self._hubs[settings.name.lower()] = Hub(settings, self._data, hot)
+        try:
+            for settings in self._settings:
+                self._hubs[settings.name.lower()] = Hub(settings, self._data, hot)
+        except OSError as failed:
+            raise SettingError(f"cannot keep data in {self._data} ({failed})") from failed
 
     def _take(self, data: Path) -> None:
         """Lock the folder: two servers on the same files would number events twice."""
@@ -158,7 +164,7 @@ class HubServer:
                 files = [file for partition in partitions for file in partition.unsynced()]
                 await asyncio.to_thread(sync, files)
             except OSError as failed:
-                log.error("data folder failed", error=str(failed))  # noqa: TRY400
+                log.error("data folder failed", error=str(failed))
             for connection in list(self._connections):
                 connection.check()
 
