@@ -110,15 +110,19 @@ def _asked(media: str) -> Format | None:
 
 def _check(spec: DecodeSpec) -> None:
     if spec.format not in FORMATS:
-        raise SettingError(f"decode.format {spec.format!r}: use one of {', '.join(FORMATS)}")
+        raise SettingError(
+            f"decode.format: {spec.format!r} is not known, use one of {', '.join(FORMATS)}"
+        )
     if spec.dtype not in DTYPES:
-        raise SettingError(f"decode.dtype {spec.dtype!r}: use one of {', '.join(DTYPES)}")
+        raise SettingError(
+            f"decode.dtype: {spec.dtype!r} is not known, use one of {', '.join(DTYPES)}"
+        )
     if not 0 < len(spec.channels) <= MAX_CHANNELS:
-        raise SettingError(f"decode.channels must name 1 to {MAX_CHANNELS} channels")
+        raise SettingError(f"decode.channels: name 1 to {MAX_CHANNELS} channels")
     if len({spec.time.field, *spec.channels}) <= len(spec.channels) or "" in spec.channels:
         raise SettingError("decode.channels: a name is empty, there twice, or the time field's")
     if spec.format == "raw" and spec.time.unit == "iso8601":
         raise SettingError("decode.time.unit: raw rows hold numbers, use ns, us, ms or s")
     for name in ("max_body_bytes", "max_samples", "max_decoded_bytes"):
         if getattr(spec, name) <= 0:
-            raise SettingError(f"decode.{name} must be above zero, got {getattr(spec, name)}")
+            raise SettingError(f"decode.{name}: must be above zero, got {getattr(spec, name)}")

@@ -25,9 +25,9 @@ def layout(spec: DecodeSpec) -> np.dtype[Any]:
     fields = [(name, _column(name, text, name in needed)) for name, text in spec.columns]
     names = [name for name, _ in fields]
     if len(set(names)) < len(names):
-        raise SettingError("decode.columns names a column twice")
+        raise SettingError("decode.columns: a column is there twice")
     if missing := sorted(needed.difference(names)):
-        raise SettingError(f"decode.columns must declare {', '.join(missing)} too")
+        raise SettingError(f"decode.columns: must declare {', '.join(missing)} too")
     return np.dtype(fields)
 
 

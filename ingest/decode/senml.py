@@ -45,6 +45,7 @@ LABELS = {
     8: "vd",
 }
 _VALUES = ("v", "vb", "vs", "vd")
+_KNOWN = frozenset(LABELS.values())
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Packs:
         if not isinstance(document, list):
             raise _bad("a pack is a list of records")
         bases, sheets, unknown = _Bases(), dict[str, _Sheet](), set[str]()
-        width = len(self._spec.channels)
+        width, places = len(self._spec.channels), dict[str, tuple[str, int | None]]()
         for item in document:
             record = _record(item)
             bases.take(record)
@@ -117,7 +118,9 @@ class Packs:
             given = _given(record)
             if given is None:
                 continue
-            sensor, place = self._split(name)
+            if name not in places:
+                places[name] = self._split(name)
+            sensor, place = places[name]
             if place is None or given == "s":
                 unknown.add(name)
                 continue
@@ -161,6 +164,8 @@ class Packs:
 def _record(item: Any) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise _bad("a record is no object")
+    if item.keys() <= _KNOWN:
+        return item
     if any(type(key) is int for key in item):
         item = {LABELS.get(key, key) if type(key) is int else key: item[key] for key in item}
     record: dict[str, Any] = item

@@ -40,7 +40,9 @@ def converter(spec: TimeSpec) -> ToNanoseconds:
         zone = _zone(spec.zone)
         return lambda column: _from_arrays(column, 0) if _is_array(column) else _iso(column, zone)
     if spec.unit not in SCALE_NS:
-        raise SettingError(f"decode.time.unit {spec.unit!r}: use ns, us, ms, s or iso8601")
+        raise SettingError(
+            f"decode.time.unit: {spec.unit!r} is not known, use ns, us, ms, s or iso8601"
+        )
     scale = SCALE_NS[spec.unit]
     return lambda column: (
         _from_arrays(column, scale) if _is_array(column) else _from_numbers(column, scale)
@@ -52,7 +54,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return None if name is None else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingError(
-            f"decode.time.zone {name!r} is no time zone of this machine, try Europe/Helsinki"
+            f"decode.time.zone: {name!r} is no time zone of this machine, try Europe/Helsinki"
         ) from error
 
 
