@@ -1,6 +1,7 @@
 """What settings say together: flows that nobody knows, sensors that can be forged, and so on."""
 
 import fnmatch
+import re
 from collections.abc import Iterator
 
 from batching.errors import SettingError
@@ -11,6 +12,7 @@ from ingest.settings.service import SHIPPED_FLOWS, Settings
 from ingest.settings.stream import Stream
 
 _WILD = frozenset("*?[")
+_PATH = re.compile(r"(?P<path>(decode|sensor)(\.\w+)*):? (?P<text>.*)", re.DOTALL)
 
 
 def contradictions(settings: Settings) -> list[Problem]:
@@ -31,9 +33,9 @@ def _streams(settings: Settings) -> Iterator[Problem]:
             Reader(rules.decode, rules.sensor.name if rules.sensor.by == "field" else None)
         except SettingError as error:
             text = str(error).removeprefix(f"streams.{rules.name}.")
-            path, colon, rest = text.partition(": ")
-            plain = colon and " " not in path
-            yield Problem((*where, *path.split(".")), rest) if plain else Problem(where, text)
+            found = _PATH.fullmatch(text)
+            path = found["path"].split(".") if found else ()
+            yield Problem((*where, *path), found["text"] if found else text)
 
 
 def _jobs(settings: Settings) -> Iterator[Problem]:

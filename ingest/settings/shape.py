@@ -94,7 +94,7 @@ def accepts(node: Node) -> str:
     if node.model is not None:
         return f"a mapping with {', '.join(children(node.model))}"
     if node.free:
-        return "a mapping of names to texts"
+        return f"a mapping of names, each to {_accepts(get_args(node.field.annotation)[1])}"
     return _accepts(node.field.annotation, node.field.metadata)
 
 
@@ -112,7 +112,7 @@ def _accepts(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return _accepts(inner[0], inner[1:])
     if origin in _UNIONS:
         kinds = [_accepts(each) for each in inner if each is not types.NoneType]
-        return " or ".join([*kinds, "null"])
+        return f"{' or '.join(kinds)}, or null"
     if origin is Literal:
         return f"one of {', '.join(map(str, inner))}"
     return _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))

@@ -1,0 +1,5 @@
+"""Reference pages written from the code: settings, metrics, formats."""
+
+from ingest.reference.pages import PAGES, write
+
+__all__ = ["PAGES", "write"]
