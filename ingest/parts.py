@@ -100,6 +100,7 @@ async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStor
         prefix=azure.prefix,
         connection_string=secret.get_secret_value() if secret is not None else None,
         endpoint=azure.endpoint,
+        read_only=read_only,
     )
 
 

@@ -35,6 +35,7 @@ async def azure_store(
     connection_string: str | None = None,
     account_key: str | None = None,
     endpoint: str | None = None,
+    read_only: bool = False,
     retries: int = 3,
     timeout_seconds: float = 45.0,
 ) -> AzureBlobStore:
@@ -48,6 +49,7 @@ async def azure_store(
         account_key: key of the account.
         endpoint: address of the blob service, where it is not
             `https://<account>.blob.core.windows.net`.
+        read_only: for commands that only look: a missing container is not made.
         retries: how often the SDK repeats a request, after 1, 3, 5 ... seconds.
         timeout_seconds: for one call with its repetitions, plus a second per MiB.
 
@@ -75,7 +77,7 @@ async def azure_store(
         ) from error
     store = AzureBlobStore(client, prefix, credential=credential, timeout_seconds=timeout_seconds)
     try:
-        await _prepare(client, store)
+        await _prepare(client, store, read_only=read_only)
     except BaseException:
         await store.close()
         raise
@@ -129,12 +131,17 @@ def _options(retries: int) -> dict[str, Any]:
     }
 
 
-async def _prepare(client: ContainerClient, store: AzureBlobStore) -> None:
+async def _prepare(client: ContainerClient, store: AzureBlobStore, *, read_only: bool) -> None:
     """Ask for one blob: that needs no right that the service does not need anyway."""
     try:
         await store.get(STORE)
     except StoreUnavailable as unavailable:
         cause = unavailable.__cause__
+        if isinstance(cause, ResourceNotFoundError) and read_only:
+            raise SettingError(
+                f"blobs.azure.container: {store.uri} does not exist; there is no store yet, or "
+                "the name is wrong"
+            ) from cause
         if isinstance(cause, ResourceNotFoundError):
             await _make_container(client, store)
         elif _is_refused(cause):

@@ -318,7 +318,13 @@ async def until(holds: Any, seconds: float = 10.0) -> float:
 
 
 async def share_die_and_return(store: CheckpointStore, expiry_seconds: float) -> None:
-    """Tell the whole story of three balancers on one real store."""
+    """Tell the whole story of three balancers on one real store, none of whom is a twin."""
+    with capture_logs() as logs:
+        await _share_die_and_return(store, expiry_seconds)
+    assert not [entry for entry in logs if entry["log_level"] == "warning"]
+
+
+async def _share_die_and_return(store: CheckpointStore, expiry_seconds: float) -> None:
     a, b = Running(store, "a"), Running(store, "b")
     await until(lambda: [len(x.balancer.owned) for x in (a, b)] == [4, 4])
     assert a.balancer.owned | b.balancer.owned == set(EIGHT)

@@ -246,6 +246,15 @@ def test_a_missing_container_that_may_not_be_made_is_a_setting_error(azurite: Az
         asyncio.run(azure_store("nothere", connection_string=with_sas(azurite, sas)))
 
 
+@pytest.mark.azurite
+def test_reading_makes_no_container(azurite: Azurite) -> None:
+    for _ in range(2):
+        with pytest.raises(SettingError, match="there is no store yet"):
+            asyncio.run(
+                azure_store("notyet", connection_string=azurite.connection_string, read_only=True)
+            )
+
+
 def with_sas(azurite: Azurite, sas: str) -> str:
     return f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={sas}"
 
