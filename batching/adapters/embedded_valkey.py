@@ -182,7 +182,7 @@ class EmbeddedValkey:
             "loglevel": "warning",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        done = subprocess.run(  # noqa: S603 our own server with our own options
+        done = subprocess.run(
             [find_server(), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -233,7 +233,7 @@ def find_server() -> str:
 
 def _version(path: str) -> tuple[int, ...]:
     with suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(  # noqa: S603 a server found on PATH
+        said = subprocess.run(
             [path, "--version"], capture_output=True, timeout=10, check=False
         ).stdout
         found = re.search(rb"v=(\d+)\.(\d+)", said)

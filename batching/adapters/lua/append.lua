@@ -33,9 +33,9 @@ for j = 4, #ARGV, 4 do
     first, last = math.min(had_first, first), math.max(had_last, last)
     bytes = had_bytes + bytes
   else
-    call('ZADD', LO, 'NX', first, 'b' .. key)
     call('ZADD', DUE, due, key)
   end
+  call('ZADD', LO, 'NX', up('<d', element), 'b' .. key)
   call('RPUSH', b, element, packed(had + events, first, last, bytes, due, 0, '', state))
   if tail then
     call('LREM', b, -1, tail)

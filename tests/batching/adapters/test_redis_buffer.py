@@ -91,6 +91,19 @@ def test_append_keeps_totals_of_its_own_and_the_owners_state(redis: Redis) -> No
     assert (found.due_us, found.state) == (NEVER_US, b"\x00new")
 
 
+def test_append_leaves_one_element_of_totals_behind_the_content(redis: Redis) -> None:
+    for n in range(3):
+        redis.append(n - 1, group(A, n, n, believed=n))
+    assert redis.run(redis.client.llen(f"{T}b:{A.text()}")) == 4
+
+
+def test_totals_and_w_never_go_back(redis: Redis) -> None:
+    redis.append(-1, group(A, 5, 9))
+    assert redis.append(9, group(A, 6, 7, believed=5), last=3).w == 9
+    (found,) = redis.run(redis.buffer.opened())
+    assert (found.events, found.first, found.last) == (7, 5, 9)
+
+
 def test_append_seals_before_and_after_as_the_owner_decided(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0))
     before, after = SealReason.MAX_BYTES, SealReason.MAX_SAMPLES
