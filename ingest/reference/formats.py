@@ -83,8 +83,8 @@ def _log() -> list[Example]:
             "The n-th commit of a partition. Its entries, by `kind`: `batch` (rows of a bundle;"
             " of stream `_dead` they are events set aside, each with its reason), `dead` (a sealed"
             " buffer that no longer fits its stream, its events set aside), `ignored` (events of no"
-            " stream, if `unmatched: count`); `parked`, `lost` and `rules` are reserved. `reason` of"
-            f" a batch is one of {', '.join(f'`{each.value}`' for each in SealReason)}.",
+            " stream, if `unmatched: count`); `parked`, `lost` and `rules` are reserved. `reason`"
+            f" of a batch is one of {', '.join(f'`{each.value}`' for each in SealReason)}.",
             model.Manifest(
                 log=STORE,
                 hub=HUB,

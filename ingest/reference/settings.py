@@ -12,9 +12,16 @@ from ingest.reference.tables import NOTE, table
 from ingest.settings.environment import RESERVED
 from ingest.settings.secrets import AZURE_VARIABLE, SECRETS
 from ingest.settings.service import Settings
-from ingest.settings.shape import Node, accepts, children, leaves, variable
-from ingest.units import Duration, Size
+from ingest.settings.shape import Node, accepts, children, leaves, said, variable
+from ingest.settings.stream import Sensor
+from ingest.units import DURATION_UNITS, SIZE_UNITS, Duration, Size
 
+_MANY = 10_000
+_SHORT = {
+    Duration.ACCEPTS: "a duration",
+    Size.ACCEPTS: "a size",
+    ", relative to where headrace is started": "",
+}
 HEAD = ("Setting", "Accepts", "Default", "What it does", "Variable")
 INTRO = """# Settings
 
@@ -29,6 +36,8 @@ the end of this page counts.
 - `<NAME>` stands for the name of a stream or a job: a-z, 0-9 and `_`, beginning with a letter, at
   most 40.
 - Secrets never stand in the file: see [Secrets](#secrets).
+- A duration is a number of seconds, or has a unit: {durations}; `5 min`, `1.5 h`.
+- A size is a number of bytes, or has a unit: {sizes}; `8 MiB`, `10 MB`.
 - A relative path counts from where `headrace` is started.
 - Of settings that exclude each other, such as two sources, one in a variable replaces one in the
   file.
@@ -37,7 +46,8 @@ the end of this page counts.
 
 def page() -> str:
     """Write the page."""
-    parts = [NOTE, INTRO, *_tables(), _secrets(), _reserved(), _default()]
+    intro = INTRO.format(durations=", ".join(DURATION_UNITS), sizes=", ".join(SIZE_UNITS))
+    parts = [NOTE, intro, *_tables(), _secrets(), _reserved(), _default()]
     return "\n".join(parts)
 
 
@@ -54,18 +64,36 @@ def _group(name: str, node: Node, model: type[BaseModel]) -> Iterator[str]:
     head = (name, "<name>") if node.named else (name,)
     yield f"## `{'.'.join(head)}`\n"
     yield f"{model.__doc__}\n"
-    yield table(HEAD, [_row((*head, *path), leaf) for path, leaf in leaves(model)])
+    yield table(HEAD, [_row((*head, *path), leaf) for path, leaf in _worded(model)])
+
+
+def _worded(model: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Walk all values, and before its own each group that may be a word as well."""
+    told: set[str] = set()
+    for path, leaf in leaves(model):
+        node = children(model)[path[0]]
+        if node.model is not None and path[0] not in told and said(node):
+            yield path[:1], node
+        told.add(path[0])
+        yield path, leaf
 
 
 def _row(path: tuple[str, ...], node: Node) -> tuple[str, ...]:
     name = SECRETS.get(path) or variable(path)
     return (
         f"`{'.'.join(path)}`",
-        accepts(node),
+        _short(said(node) or accepts(node)),
         _default_of(node),
         node.field.description or "",
         f"`{name}`",
     )
+
+
+def _short(text: str) -> str:
+    """Leave out what the page says at its head."""
+    for long, short in _SHORT.items():
+        text = text.replace(long, short)
+    return text
 
 
 def _default_of(node: Node) -> str:
@@ -84,8 +112,10 @@ def _spell(value: Any) -> str:
         return str(value) or '""'
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Sensor):
+        return value.spec().by
     if isinstance(value, int):
-        return f"{value:_}"
+        return f"{value:_}" if value >= _MANY else str(value)
     return "{}" if isinstance(value, dict) else "[]"
 
 

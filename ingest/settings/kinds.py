@@ -37,7 +37,7 @@ class Hidden:
 
 def shown(value: Any) -> str:
     """Spell a wrong value for a message, shortened."""
-    text = repr(value)
+    text = "null" if value is None else repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 

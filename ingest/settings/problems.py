@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from batching.errors import SettingError
+from ingest.logs import mask
 from ingest.settings.kinds import shown
-from ingest.settings.shape import accepts, children, find, group_at
+from ingest.settings.shape import Node, accepts, accepts_inside, children, find, group_at
 
 Loc = tuple[Any, ...]
 
@@ -90,10 +91,12 @@ def _problem(model: type[BaseModel], item: dict[str, Any]) -> Problem:
 def _wrong_kind(model: type[BaseModel], loc: Loc, kind: str, item: dict[str, Any]) -> str:
     """Say what a setting accepts, and what it got unless that is a secret."""
     node = find(model, loc)
-    if node is None:  # inside a list, or under a name of somebody else's
-        node = find(model, loc[:-1])
+    inside = node is None  # a list, or a mapping with names of somebody else's
+    node = find(model, loc[:-1]) if node is None else node
     if node is None:
         return str(item["msg"])
+    if inside and node.free:
+        return f"must be {accepts_inside(node)}{_got(node, item['input'])}"
     within = node.named and len(loc) > 1 and kind in ("model_type", "model_attributes_type")
     wanted = (
         f"a mapping with {', '.join(children(node.model))}"
@@ -102,8 +105,14 @@ def _wrong_kind(model: type[BaseModel], loc: Loc, kind: str, item: dict[str, Any
     )
     if kind == "missing":
         return f"is required: {wanted}"
-    got = "" if node.secret else f", got {shown(item['input'])}"
-    return f"must be {wanted}{got}"
+    return f"must be {wanted}{_got(node, item['input'])}"
+
+
+def _got(node: Node, value: Any) -> str:
+    """Show a wrong value, unless it may hold a secret."""
+    if node.secret or (node.model is not None and isinstance(value, str | list | dict)):
+        return ""
+    return f", got {mask(shown(value))}"
 
 
 def _cause(item: dict[str, Any]) -> str:

@@ -94,8 +94,19 @@ def accepts(node: Node) -> str:
     if node.model is not None:
         return f"a mapping with {', '.join(children(node.model))}"
     if node.free:
-        return f"a mapping of names, each to {_accepts(get_args(node.field.annotation)[1])}"
+        return f"a mapping of names, each to {accepts_inside(node)}"
     return _accepts(node.field.annotation, node.field.metadata)
+
+
+def said(node: Node) -> str | None:
+    """Give what a setting says itself that it accepts, as a group does that may be a word."""
+    marks = [mark.text for mark in node.field.metadata if isinstance(mark, Accepts)]
+    return marks[-1] if marks else None
+
+
+def accepts_inside(node: Node) -> str:
+    """Say what each name of a mapping with names of somebody else's accepts."""
+    return _accepts(get_args(node.field.annotation)[1])
 
 
 def variable(path: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from ingest.units import Duration, Size
 
 LARGEST_BATCH = Size(256 * 2**20)
 WORDS = ("partition_key", "senml")
+SENSOR = "partition_key, senml, or one of what follows"
 
 
 def _columns(value: Any) -> Any:
@@ -195,7 +196,7 @@ class Stream(Part):
     """What its events have in common. An event belongs to the first stream that matches."""
 
     match: Match = Field(default=Match(), description="Which events are its own.")
-    sensor: Sensor = Field(
+    sensor: Annotated[Sensor, Accepts(SENSOR)] = Field(
         default=Sensor(word="partition_key"),
         description="Who sent it; behind an IoT Hub always the device that the hub vouches for.",
     )

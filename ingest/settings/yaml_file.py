@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ingest.settings.problems import Loc, WrongSettings
 
@@ -63,7 +63,8 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[Loc, str]]:
         return {}, {}
     if not isinstance(plain, dict):
         raise WrongSettings([f"{name} must be a mapping of settings, such as streams: ..."])
-    return plain, {path: f"{name}:{line}" for path, line in _lines(node, ())}
+    lines = {path: f"{name}:{line}" for path, line in _lines(node, (), set(), name)}
+    return _text_keys(plain, {}), lines
 
 
 def value(text: str) -> Any:
@@ -88,14 +89,40 @@ def _fault(error: MarkedYAMLError, name: str) -> str:
     return f"{where}: {error.problem or error.context}; {_READABLE}"
 
 
-def _lines(node: Node, path: Loc) -> Iterator[tuple[Loc, int]]:
-    """Walk keys with their lines, counted from 1."""
+def _lines(node: Node, path: Loc, seen: set[int], name: str) -> Iterator[tuple[Loc, int]]:
+    """Walk keys with their lines, counted from 1; what stands in several places, once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, MappingNode):
         for key, inner in node.value:
+            if not isinstance(key, ScalarNode):
+                raise WrongSettings([f"{name}:{key.start_mark.line + 1}: a key must be a word"])
             below = (*path, key.value)
             yield below, key.start_mark.line + 1
-            yield from _lines(inner, below)
+            yield from _lines(inner, below, seen, name)
     elif isinstance(node, SequenceNode):
         for place, inner in enumerate(node.value):
             yield (*path, place), inner.start_mark.line + 1
-            yield from _lines(inner, (*path, place))
+            yield from _lines(inner, (*path, place), seen, name)
+
+
+def _text_keys(value: Any, done: dict[int, Any]) -> Any:
+    """Spell keys such as 1 and true as text; `done` holds what refers to itself."""
+    if id(value) in done:
+        return done[id(value)]
+    if isinstance(value, dict):
+        named = done[id(value)] = {}
+        named.update({_text(key): _text_keys(inner, done) for key, inner in value.items()})
+        return named
+    if isinstance(value, list):
+        listed = done[id(value)] = []
+        listed.extend(_text_keys(inner, done) for inner in value)
+        return listed
+    return value
+
+
+def _text(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)

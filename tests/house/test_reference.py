@@ -27,6 +27,7 @@ def test_every_setting_is_described_and_on_the_page() -> None:
     page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
     for path, node in leaves(Settings):
         assert node.field.description, path
+        assert node.field.description.endswith("."), path
         assert f"| `{'.'.join(path)}` |" in page
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from ingest import logs
 
-SECRET = "c2VjcmV0K2tleQ/x"
+SECRET = "c2VjcmV0K2tleQ/x"  # noqa: S105
 
 
 class Terminal(io.StringIO):

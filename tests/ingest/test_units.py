@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,10 +51,23 @@ def test_a_wrong_unit_lists_the_right_ones_and_the_one_that_was_meant() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "min", "-5 s", -5, "5 5", True, float("nan"), float("inf"), [5], "1e400", "٥ s", "5 s s"],
+    [
+        "",
+        "min",
+        "-5 s",
+        -5,
+        "5 5",
+        True,
+        float("nan"),
+        float("inf"),
+        [5],
+        "1e400",
+        "\u0665 s",
+        "5 s s",
+    ],
 )
 def test_what_is_no_duration_is_refused(written: object) -> None:
-    with pytest.raises(ValueError, match="not a duration|takes ms"):
+    with pytest.raises(ValueError, match=r"not a duration|takes ms"):
         Duration.read(written)
 
 
@@ -89,7 +104,5 @@ def test_a_size_reads_back_as_it_is_spelled(number: int, unit: str) -> None:
 @given(st.one_of(st.text(), st.floats(), st.integers(), st.none(), st.binary()))
 def test_anything_else_gives_a_value_error_and_nothing_worse(written: object) -> None:
     for kind in (Duration, Size):
-        try:
+        with contextlib.suppress(ValueError):
             assert kind.read(written) >= 0
-        except ValueError as error:
-            assert str(error)

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from click.testing import Result
 from ruamel.yaml import YAML
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ingest.cli import check
 
