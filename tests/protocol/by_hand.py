@@ -34,7 +34,7 @@ def world(events: int, *, max_events: int = 99, two_sensors: bool = False) -> Wo
     for number in range(events):
         made.add_event(P, (number, (ODD if two_sensors and number % 2 else SENSOR,)))
     made.max_events, made.carry_after = max_events, 1000
-    made.patience = lambda _: made.now + 10  # type: ignore[method-assign]
+    made.patience = lambda key: made.now + 10  # type: ignore[method-assign]
     return made
 
 

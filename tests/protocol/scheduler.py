@@ -1,7 +1,7 @@
 """One seed from start to end: steps of processes, faults between them, then a quiet phase."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tests.protocol.calls import Call, Steps, Timeout
@@ -29,10 +29,6 @@ class Faults:
     replace: float = 0.0002
     backup: float = 0.002
     restore: float = 0.0002
-
-
-NONE = Faults(*[0.0] * 11)
-WITHOUT_SPLITS = replace(Faults(), split=0.0, torn=0.0)
 
 
 class Process:
@@ -212,7 +208,10 @@ class Scheduler:
 
     def last_fault(self, last: list[Last]) -> list[Last]:
         """One more fault, at a time when perhaps no event comes any more."""
-        fault = self.rnd.choice((self.lose, self.roll_back, self.world.replace_store, self.restore))
+        faults = [self.lose, self.roll_back, self.world.replace_store]
+        if self.faults.restore:
+            faults.append(self.restore)
+        fault = self.rnd.choice(faults)
         fault()
         if fault != self.restore or self.world.backup is None:
             return last

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 
 from tests.protocol.by_hand import (
-    P,
     Hand,
+    P,
     committed,
     done,
     keys,

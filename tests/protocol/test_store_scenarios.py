@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.protocol.by_hand import P, Hand, committed, done, keys, parks, run, world
+from tests.protocol.by_hand import Hand, P, committed, done, keys, parks, run, world
 from tests.protocol.dispatcher import Dispatcher, Runs
 from tests.protocol.guards import without
 from tests.protocol.janitor import Janitor
