@@ -154,6 +154,25 @@ def ack_checks() -> None:
     a.maintain()
 
 
+def forget_checks() -> None:
+    """A durable buffer comes back; one owner adds to it, another still wants to forget it."""
+    made = world(4)
+    a, b, c = Hand(made).attach(), Hand(made), Hand(made)
+    a.append(2)
+    before = keys(made, a)
+    attaching = run(b.owner.attach(), stop_before="opened")  # has read an empty log
+    made.now = 50
+    a.sweep()
+    a.drain()
+    made.redis.keys[a.owner.t] = before
+    forgetting = run(c.owner.attach(), stop_before="forget")
+    run(attaching)
+    b.append(4)
+    run(forgetting)
+    c.recover()
+    assert done(made) == 4
+
+
 SCENARIOS: list[tuple[str, Callable[[], None]]] = [
     ("overdue", overdue),
     ("learn,look first", learn),
@@ -163,6 +182,7 @@ SCENARIOS: list[tuple[str, Callable[[], None]]] = [
     ("lost position", lost_position),
     ("peek is one", peek_is_one),
     ("ack checks", ack_checks),
+    ("forget checks", forget_checks),
 ]
 
 

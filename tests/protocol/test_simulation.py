@@ -4,7 +4,7 @@ import pytest
 
 from tests.protocol.simulate import again, simulate
 
-SEEDS, CHUNK = 200, 20
+SEEDS, CHUNK = 160, 20
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
