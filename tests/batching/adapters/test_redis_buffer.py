@@ -139,6 +139,12 @@ def test_low_tells_the_lowest_number_that_is_only_here(redis: Redis) -> None:
     assert (low.w, low.lo, low.sealed, low.sealed_bytes, low.first_sealed_us) == (5, 0, 1, 3, 77)
 
 
+def test_low_counts_the_bytes_of_all_pushes(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0, body=b"123"))
+    redis.append(0, group(A, 1, 1, believed=1, body=b"45", seal_after=SealReason.MAX_BYTES))
+    assert redis.run(redis.buffer.low()).sealed_bytes == 5
+
+
 def test_low_estimates_bytes_of_a_long_backlog(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
