@@ -49,7 +49,7 @@ class HubServer:
         self._host = host
         self._asked_port = port
         self._gate = gate or Gate()
-        self._tls = tls
+        self.tls = tls
         self._hot_bytes = hot_bytes
         self._hubs: dict[str, Hub] = {}
         self._connections: set[Connection] = set()
@@ -79,7 +79,7 @@ class HubServer:
                 lambda: Connection(self._find, self._gate, self._connections),
                 self._host,
                 self._asked_port,
-                ssl=self._tls,
+                ssl=self.tls,
             )
         except OSError as failed:
             why = "it is in use" if failed.errno == errno.EADDRINUSE else failed
@@ -149,7 +149,7 @@ class HubServer:
         ]
         if hub is not None:
             parts.append(f"EntityPath={self._find(hub).name}")
-        if self._tls is None:
+        if self.tls is None:
             parts.append("UseDevelopmentEmulator=true")  # the SDK's word for "without TLS"
         return ";".join(parts)
 
