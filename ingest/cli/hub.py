@@ -18,6 +18,7 @@ from ingest.hub import Gate, HubServer, HubSettings, Retention
 from ingest.hub.certificate import context, self_made
 from ingest.hub.units import seconds, size_bytes
 
+AMQP_PORT, AMQPS_PORT = 5672, 5671
 _DEFAULT_PARTITIONS = 4
 _MEMORY_BYTES = 256 * 2**20  # of a partition, when only memory holds it and nothing was said
 EXAMPLE = """
@@ -38,7 +39,10 @@ class _Tls:
 def hub(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 5672,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 picks a free one (default: 5672, TLS 5671)."),
+    ] = None,
     hubs: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,7 +85,7 @@ def hub(
     ] = None,
 ) -> None:
     """Run an embedded Event Hubs that the unmodified azure-eventhub SDK talks to."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
     limit = size_bytes("--retention-bytes", retention_bytes) if retention_bytes else None
     kept = Retention(
         max_age_seconds=seconds("--retention", retention),
@@ -94,7 +98,7 @@ def hub(
         settings,
         data=None if memory else data,
         host=host,
-        port=port,
+        port=(AMQPS_PORT if made.context else AMQP_PORT) if port is None else port,
         gate=Gate(key or None),
         tls=made.context,
     )
@@ -139,17 +143,25 @@ class _Announcement:
         typer.echo(f"hub ready: {names} on port {server.port}; {shown}")
         if self.certificate is not None:
             typer.echo(f"clients trust it by connection_verify={self.certificate}")
+        if server.tls and server.port != AMQPS_PORT:
+            typer.echo(
+                f"with TLS the SDK connects to port {AMQPS_PORT} unless it is given "
+                f"custom_endpoint_address='sb://<host>:{server.port}' and "
+                "transport_type=TransportType.Amqp"
+            )
         if self.ready_file is not None:
             self._write(self.ready_file, server)
 
     def _write(self, path: Path, server: HubServer) -> None:
         """Write it whole or not at all, for its owner's eyes: the key is in it."""
         only = self.settings[0].name if len(self.settings) == 1 else None
-        facts = {
+        facts: dict[str, int | str] = {
             "pid": os.getpid(),
             "port": server.port,
             "connection_string": server.connection_string(only),
         }
+        if self.certificate is not None:
+            facts["certificate"] = str(self.certificate)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.new")
         temporary.unlink(missing_ok=True)

@@ -98,7 +98,7 @@ def skip(raw: bytes, start: int) -> int:
     """
     try:
         at = start
-        if raw[at] == 0x00:
+        while raw[at] == 0x00:  # a descriptor, and then what it describes
             at = _end(raw, at + 1)
         end = _end(raw, at)
     except IndexError as error:

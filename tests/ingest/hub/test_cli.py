@@ -4,20 +4,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ingest.cli import main
 from tests.ingest.hub.conftest import Serve
 
 COMMAND = [sys.executable, "-c", "from ingest.cli import main; main()", "hub"]
 
 
-def refused(*options: str) -> str:
-    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run the command with options that cannot be, and give what it says."""
+
+    def run(*options: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["headrace", "hub", *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        return " ".join(said.split())
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -34,11 +48,13 @@ def refused(*options: str) -> str:
         (["--data", "/dev/null/x"], "cannot keep data in /dev/null/x"),
     ],
 )
-def test_a_wrong_option_is_told_in_a_sentence(options: list[str], said: str) -> None:
+def test_a_wrong_option_is_told_in_a_sentence(
+    refused: Refused, options: list[str], said: str
+) -> None:
     assert said in refused("--port", "0", *options)
 
 
-def test_a_port_in_use_is_told_in_a_sentence(serve: Serve) -> None:
+def test_a_port_in_use_is_told_in_a_sentence(refused: Refused, serve: Serve) -> None:
     port = serve().port
     assert f"cannot listen on 127.0.0.1:{port}" in refused("--memory", "--port", str(port))
 

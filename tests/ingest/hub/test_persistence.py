@@ -98,6 +98,7 @@ def hub_process(data: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[st
         process.communicate()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's socket
 def test_what_was_accepted_survives_kill_9(data: Path) -> None:
     data.mkdir()
     accepted: list[str] = []
@@ -106,7 +107,7 @@ def test_what_was_accepted_survives_kill_9(data: Path) -> None:
         with producer:
             while True:
                 batch = [f"{len(accepted) + i}" for i in range(20)]
-                if len(accepted) == 600:
+                if len(accepted) == 300:
                     os.kill(process.pid, signal.SIGKILL)
                 try:
                     producer.send_batch([EventData(body) for body in batch])
@@ -114,7 +115,7 @@ def test_what_was_accepted_survives_kill_9(data: Path) -> None:
                     break
                 accepted += batch
         port = int(connection.split(":")[2].split(";")[0])
-    assert len(accepted) >= 600
+    assert len(accepted) >= 300
     with hub_process(data, port) as (process, connection):
         got = asyncio.run(receive(connection, len(accepted)))
         assert bodies(got)[: len(accepted)] == accepted
