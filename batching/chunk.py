@@ -17,12 +17,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from batching.errors import CorruptObject
+from batching.errors import CorruptBuffer
 from batching.model import Chunk
 
 VERSION = 1
 SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
 DTYPES = ("float64", "float32", "int64", "int32", "int16")
+_DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
 _HEAD = struct.Struct("<IBBBBqqIHH")
 _LENGTH = struct.Struct("<I")
 
@@ -56,7 +57,7 @@ def encode_samples(chunk: Chunk) -> bytes:
     """Encode samples: times as int64 of shape (n,), values of shape (n, channels)."""
     values = np.ascontiguousarray(chunk.values)
     times = np.ascontiguousarray(chunk.times_ns, dtype="<i8")
-    dtype = DTYPES.index(values.dtype.name)
+    dtype = _DTYPE_CODES[values.dtype]
     return _encode(
         SAMPLES,
         chunk.sequence_number,
@@ -110,7 +111,7 @@ def read(body: bytes | memoryview) -> Iterator[Encoded]:
     """Walk the chunks of an element's body.
 
     Raises:
-        CorruptObject: the version is unknown or a chunk is cut; the partition's keys must be
+        CorruptBuffer: the version is unknown or a chunk is cut; the partition's keys must be
             wiped and its events read again.
 
     """
@@ -126,10 +127,10 @@ def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
             _HEAD.unpack_from(view, at)
         )
     except struct.error as error:
-        raise CorruptObject("a chunk in the buffer is cut off") from error
+        raise CorruptBuffer("a chunk in the buffer is cut off") from error
     end, start = at + _LENGTH.size + length, at + _HEAD.size
     if version != VERSION or end > len(view):
-        raise CorruptObject(f"a chunk in the buffer is of version {version} or cut off")
+        raise CorruptBuffer(f"a chunk in the buffer is of version {version} or cut off")
     chunk = Encoded(
         kind,
         sequence_number,

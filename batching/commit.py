@@ -76,7 +76,7 @@ class Committer:
 
         Raises:
             Reattach: the view no longer holds.
-            CorruptObject: a chunk in the buffer cannot be read.
+            CorruptBuffer: a chunk in the buffer cannot be read.
 
         """
         sealed = await answered(lambda: self._buffer.peek(max_bytes, PEEK_BUFFERS))

@@ -9,6 +9,7 @@ BatchError
 │   └── LauncherBusy        as many runs as allowed are running; nothing was started
 ├── Reattach                forget the partition's state in memory and attach again
 ├── LogTrimmed              manifests that a job has not been handed were deleted
+├── CorruptBuffer           what lies in Redis cannot be read: wipe the partition, attach again
 ├── WrongStore              the store is not the one it was: stop, an operator must look
 ├── CorruptObject           an object cannot be what its name says: stop reading, keep the object
 └── NewerFormat             an object was written by a newer Headrace: upgrade this one
@@ -49,6 +50,10 @@ class Reattach(BatchError):
 
 class LogTrimmed(BatchError):
     """Batches of a job were deleted before a run covered them; an operator must look."""
+
+
+class CorruptBuffer(BatchError):
+    """Something in Redis is cut off, or of a version that this one does not know."""
 
 
 class WrongStore(BatchError):

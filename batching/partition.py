@@ -14,7 +14,7 @@ import structlog
 
 from batching import names
 from batching.commit import PEEK_BYTES, Committer, StreamFormat
-from batching.errors import CorruptObject, Reattach
+from batching.errors import Reattach
 from batching.horizon import Horizon
 from batching.identity import check_identity
 from batching.metrics import BatchingMetrics
@@ -121,7 +121,8 @@ class Partition:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
         await self._forget_durable()
-        self.acked = await answered(lambda: self._buffer.attach(self._view.checkpoint))
+        known = self._view.checkpoint, self._view.next - 1
+        self.acked = await answered(partial(self._buffer.attach, *known))
         await self._read_states()
         self.horizon = Horizon()
         self._hooks.sealing.set()
@@ -138,7 +139,7 @@ class Partition:
         for found in await answered(self._buffer.opened):
             mark = self._view.mark(found.key)
             if found.last <= mark:
-                await answered(partial(self._buffer.forget, found.key, mark))
+                await answered(partial(self._buffer.forget, found.key, mark, self._view.next - 1))
 
     async def _read_states(self) -> None:
         self._states.reset(await answered(self._buffer.opened))
@@ -164,7 +165,9 @@ class Partition:
                 if element.sequence_number > max(self.acked, self._view.mark(element.key))
             ]
             planned = self._states.plan(fresh)
-            answer = await answered(lambda: self._buffer.append(self.acked, upto, planned.groups))
+            answer = await answered(
+                lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1)
+            )
             if answer.outcome is Appended.GAP:
                 raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
             self.acked = answer.w
@@ -266,16 +269,12 @@ class Partition:
         """Commit one bundle's worth.
 
         Raises:
-            Reattach: the view no longer holds, or a chunk cannot be read and was wiped.
+            Reattach: the view no longer holds.
+            CorruptBuffer: a chunk in Redis cannot be read: wipe, and attach again.
 
         """
-        try:
-            if await self._committer.commit(self._view):
-                self._hooks.committed()
-        except CorruptObject as error:
-            log.exception("a chunk in Redis cannot be read")
-            await self.wipe()
-            raise Reattach("the partition's keys were wiped") from error
+        if await self._committer.commit(self._view):
+            self._hooks.committed()
 
     async def _low(self) -> Low:
         acked = self.acked  # before the call: an append may be answered meanwhile

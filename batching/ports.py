@@ -155,10 +155,12 @@ class Buffer(Protocol):
     """Open and sealed buffers of one partition; each call is one script, one atomic step.
 
     Every call raises BufferUnavailable when the server does not answer; it may be repeated.
+    `manifest` is the newest manifest of the caller's view: the highest one is kept, so that a
+    store that was brought back from before it is noticed.
     """
 
     async def acknowledged(self) -> int:
-        """Give the highest manifest number acknowledged here, -1 if none."""
+        """Give the highest manifest number that what is here relies on, -1 if none."""
         ...
 
     async def wipe(self) -> None:
@@ -169,11 +171,13 @@ class Buffer(Protocol):
         """List the open buffers."""
         ...
 
-    async def attach(self, checkpoint: int) -> int:
+    async def attach(self, checkpoint: int, manifest: int = -1) -> int:
         """Raise w to the checkpoint, never lower it; give w."""
         ...
 
-    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+    async def append(
+        self, prev: int, last: int, groups: Sequence[Group], manifest: int = -1
+    ) -> AppendAnswer:
         """Add everything in (prev, last]; refused unless w equals prev."""
         ...
 
@@ -200,7 +204,7 @@ class Buffer(Protocol):
         """
         ...
 
-    async def forget(self, key: Key, upto: int) -> None:
+    async def forget(self, key: Key, upto: int, manifest: int = -1) -> None:
         """Drop an open buffer if it ends at or below `upto`."""
         ...
 

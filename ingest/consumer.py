@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from azure.eventhub import EventData
 
-from batching.errors import Reattach
+from batching.errors import CorruptBuffer, Reattach
 from batching.model import Element
 from batching.names import IGNORED_STREAM
 from batching.partition import Partition
@@ -22,6 +22,7 @@ from ingest.source import Source, SourceUnavailable, event_of
 
 SLICE_BYTES = 4 * 2**20  # one append: bounds what Redis gets in one call
 LAG_SECONDS = 5.0
+DRAIN_SECONDS = 0.1
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
 log = structlog.get_logger()
 
@@ -55,6 +56,23 @@ class Consumer:
         """Ask to finish: what was received is appended, what is sealed committed."""
         self._stop.set()
 
+    async def drain(self) -> int:
+        """Append what the hub has by now, seal every open batch, commit; give how many.
+
+        Raises:
+            SourceUnavailable: the hub does not say how far it is.
+
+        """
+        last = (await self._parts.source.partition(self.partition)).last
+        while not self._stop.is_set():
+            owner = self.owner
+            if owner is not None and owner.acked >= last:
+                sealed = await owner.seal_all()
+                await owner.settled()
+                return sealed
+            await asyncio.sleep(DRAIN_SECONDS)
+        return 0
+
     async def run(self) -> None:
         """Own the partition until `stop`.
 
@@ -70,6 +88,9 @@ class Consumer:
                 except* Reattach as group:
                     log.warning("attaching again", why=str(group.exceptions[0]))
                     self._parts.metrics.reattached.inc()
+                except* CorruptBuffer as group:
+                    log.error("buffer cannot be read, reading again", why=str(group.exceptions[0]))
+                    await self._owner.wipe()
                 finally:
                     self.attached.clear()
             log.info("partition left")

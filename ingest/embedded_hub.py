@@ -1,7 +1,6 @@
 """The embedded Event Hubs beside the service: a process of its own, adopted if it runs already."""
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import os
@@ -29,6 +28,7 @@ class EmbeddedHub:
         self._folder, self._settings = folder, settings
         self._ready = folder / "ready.json"
         self._users: TextIO | None = None
+        self._process: subprocess.Popen[bytes] | None = None  # None: adopted
 
     async def start(self) -> str:
         """Give the connection string of the hub that runs on the folder.
@@ -43,7 +43,7 @@ class EmbeddedHub:
         if (found := await self._answering()) is not None:
             return found
         self._ready.unlink(missing_ok=True)
-        process = self._spawn()
+        self._process = process = self._spawn()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if (found := await self._answering()) is not None:
@@ -97,18 +97,17 @@ class EmbeddedHub:
                 return
             if isinstance(pid, int) and await self._answering() is not None:
                 os.kill(pid, signal.SIGTERM)
-                await asyncio.to_thread(_wait_for_end, pid)
+                await asyncio.to_thread(self._wait_for_end, pid)
                 self._ready.unlink(missing_ok=True)
 
-
-def _wait_for_end(pid: int) -> None:
-    """Wait until a process is gone; it may be another process's child."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
+    def _wait_for_end(self, pid: int) -> None:
+        """Wait until the hub is gone; it may be another process's child."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                return
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.05)

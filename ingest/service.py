@@ -10,6 +10,7 @@ import structlog
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.dispatcher import Dispatcher
+from batching.errors import BatchError
 from batching.partition import Hooks, Partition
 from batching.view import Log
 from ingest.balancer import Balancer
@@ -53,6 +54,16 @@ async def serve(
             await service.run(stop, ready)
         except* TimeoutError:
             log.error("drain took longer than drain_seconds; the rest is read again later")
+        except* BatchError as group:
+            raise first_of(group) from group
+
+
+def first_of(group: BaseExceptionGroup[BatchError]) -> BatchError:
+    """Give the error that a person is told; the others followed from it."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, BatchError) else BatchError(str(found))
 
 
 class _Service:

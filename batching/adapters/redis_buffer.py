@@ -15,7 +15,7 @@ from typing import Any, cast
 from redis import exceptions as refused
 
 from batching.adapters.redis_server import Client
-from batching.errors import BufferUnavailable, CorruptObject
+from batching.errors import BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS
@@ -66,7 +66,7 @@ def source(name: str) -> str:
 class RedisBuffer:
     """Open and sealed buffers of one partition in Redis; answers `batching.ports.Buffer`.
 
-    Beyond BufferUnavailable, a call raises CorruptObject if a list in Redis cannot be what its
+    Beyond BufferUnavailable, a call raises CorruptBuffer if a list in Redis cannot be what its
     name says: wipe the partition and attach again.
     """
 
@@ -81,16 +81,18 @@ class RedisBuffer:
         self._scripts: dict[str, Any] = {}
 
     async def acknowledged(self) -> int:
-        """Give the highest manifest number acknowledged here, -1 if none."""
+        """Give the highest manifest number that what is here relies on, -1 if none."""
         return int(await self._run("acknowledged"))
 
-    async def attach(self, checkpoint: int) -> int:
+    async def attach(self, checkpoint: int, manifest: int = -1) -> int:
         """Raise w to the checkpoint, never lower it; give w."""
-        return int(await self._run("attach", checkpoint))
+        return int(await self._run("attach", checkpoint, manifest))
 
-    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+    async def append(
+        self, prev: int, last: int, groups: Sequence[Group], manifest: int = -1
+    ) -> AppendAnswer:
         """Add everything in (prev, last]; refused unless w equals prev."""
-        args: list[bytes | int] = [prev, last, self._now_us()]
+        args: list[bytes | int] = [prev, last, manifest, self._now_us()]
         for group in groups:
             element = _SPAN.pack(group.first, group.last) + group.body
             args += (group.key.text().encode(), _head(group), group.state, element)
@@ -140,9 +142,9 @@ class RedisBuffer:
         pairs = ((f"{k}:{key.text()}", last) for k, key, last in done)
         return int(await self._run("ack", manifest, *(arg for pair in pairs for arg in pair)))
 
-    async def forget(self, key: Key, upto: int) -> None:
+    async def forget(self, key: Key, upto: int, manifest: int = -1) -> None:
         """Drop an open buffer if it ends at or below `upto`."""
-        await self._run("forget", key.text(), upto)
+        await self._run("forget", key.text(), upto, manifest)
 
     async def wipe(self) -> None:
         """Drop every key of the partition; attach again afterwards. Always safe."""
@@ -177,7 +179,7 @@ def _translated(call: str, error: Exception) -> Exception:
     if isinstance(error, _UNAVAILABLE) or text.startswith(_BUSY):
         return BufferUnavailable(f"Redis did not {call}: {text or type(error).__name__}")
     if isinstance(error, refused.ResponseError) and text.startswith("TORN"):
-        return CorruptObject(f"Redis holds a torn buffer, seen in {call}: {text}")
+        return CorruptBuffer(f"Redis holds a torn buffer, seen in {call}: {text}")
     return error
 
 

@@ -36,8 +36,8 @@ Examples:
 
 
 def demo(
-    events: Annotated[int, typer.Option(min=100, help="Messages to send.")] = Wish.events,
-    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = Wish.rate,
+    events: Annotated[int, typer.Option(min=100, help="Messages to send.")] = Wish().events,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = Wish().rate,
     kill: Annotated[bool, typer.Option("--kill", help="Kill the service half way.")] = False,
     data: Annotated[Path, typer.Option(help="Where to put it all.")] = Path("headrace-data"),
 ) -> None:

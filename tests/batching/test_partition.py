@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batching.adapters.embedded_valkey import EmbeddedValkey
-from batching.errors import Reattach, WrongStore
+from batching.errors import CorruptBuffer, Reattach, WrongStore
 from batching.model import SealReason
 from batching.policy import SealPolicy
 from batching.verify import Report, verify
@@ -226,8 +226,9 @@ def test_a_chunk_of_an_unknown_version_wipes_the_partition(play) -> None:
         broken = bench.element(0)._replace(body=b"\x08\x00\x00\x00\x63rest....")
         await owner.append([broken], 0, bench.clock.now)
         await owner.seal_all()
-        with pytest.raises(Reattach):
+        with pytest.raises(CorruptBuffer):
             await owner.commit_sealed()
+        await owner.wipe()
         assert (await bench.attached()).acked == -1
 
     play(story)

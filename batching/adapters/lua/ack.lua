@@ -4,6 +4,7 @@
 ARGV  1 manifest number   then for each buffer   id, last
 Gives how many were dropped: those that are there and end at or below `last`.
 --]]
+rely_on(ARGV[1])
 local dropped = 0
 for j = 2, #ARGV, 2 do
   local id = ARGV[j]
@@ -15,8 +16,5 @@ for j = 2, #ARGV, 2 do
     unname_sealed(id)
     dropped = dropped + 1
   end
-end
-if tonumber(ARGV[1]) > number_at(N) then
-  call('SET', N, ARGV[1])
 end
 return dropped

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
---[[ acknowledged: the highest manifest number acknowledged here.
+--[[ acknowledged: the highest manifest number that what is here relies on.
 
 Gives the number, -1 if none.
 --]]

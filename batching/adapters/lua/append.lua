@@ -1,7 +1,7 @@
 #!lua
 --[[ append: add everything in (prev, last], or nothing.
 
-ARGV  1 prev   2 last   3 now, microseconds
+ARGV  1 prev   2 last   3 manifest   4 now, microseconds
       then for each group   key, head, state, element
       head: doubles believed, events, due, then seal_before and seal_after, each ended by zero
       (empty: not sealed); element: doubles first, last, then encoded chunks
@@ -9,7 +9,7 @@ Gives {outcome, w, keys sealed as resync...}; outcome GAP (w < prev) and BEHIND 
       changed nothing. A group whose `believed` is not what the buffer holds is kept like any
       other, and its buffer sealed right after. w moves last of all: a torn call is repeated.
 --]]
-local prev, last_of_all, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local prev, last_of_all, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local w = number_at(W)
 if w < prev then
   return {'GAP', w}
@@ -17,8 +17,9 @@ end
 if w > prev then
   return {'BEHIND', w}
 end
+rely_on(ARGV[3])
 local answer = {'OK', math.max(w, last_of_all)}
-for j = 4, #ARGV, 4 do
+for j = 5, #ARGV, 4 do
   local key, state, element = ARGV[j], ARGV[j + 2], ARGV[j + 3]
   local believed, events, due, before, after = up('<dddss', ARGV[j + 1])
   local first, last = up('<dd', element)

@@ -5,7 +5,7 @@ are built from it, so that they lie in the same slot.
 
     T w          everything up to this sequence number has been appended
     T k          counter of seals
-    T n          highest manifest number acknowledged
+    T n          highest manifest number that what is here relies on
     T b:<key>    LIST of an open buffer: elements, last of all its totals
     T q:<id>     the same list once sealed; id = <k>:<key>
     T due        ZSET <key> -> time at which its open buffer must be sealed, microseconds UTC
@@ -32,6 +32,14 @@ end
 
 local function number_at(key)
   return tonumber(call('GET', key) or '-1')
+end
+
+-- Remember the newest manifest that a caller's view holds: events were left out or dropped on
+-- its word, so a log that ends before it belongs to an older store.
+local function rely_on(manifest)
+  if tonumber(manifest) > number_at(N) then
+    call('SET', N, manifest)
+  end
 end
 
 -- Totals of a list: events, first, last, bytes, due, sealed, reason, state; nothing if no list.

@@ -44,13 +44,17 @@ class BufferModel:
     async def opened(self) -> list[OpenBuffer]:
         return [found.totals for found in self._open.values()]
 
-    async def attach(self, checkpoint: int) -> int:
+    async def attach(self, checkpoint: int, manifest: int = -1) -> int:
+        self._n = max(self._n, manifest)
         self._w = max(self._w, checkpoint)
         return self._w
 
-    async def append(self, prev: int, last: int, groups: Sequence[Group]) -> AppendAnswer:
+    async def append(
+        self, prev: int, last: int, groups: Sequence[Group], manifest: int = -1
+    ) -> AppendAnswer:
         if self._w != prev:
             return AppendAnswer(Appended.GAP if self._w < prev else Appended.BEHIND, self._w)
+        self._n = max(self._n, manifest)
         wrong = [group.key for group in groups if not self._push(group)]
         self._w = max(self._w, last)
         return AppendAnswer(Appended.OK, self._w, tuple(wrong))
@@ -139,10 +143,11 @@ class BufferModel:
                 del self._out[k], self._out_lo[k]
         return before - len(self._out)
 
-    async def forget(self, key: Key, upto: int) -> None:
+    async def forget(self, key: Key, upto: int, manifest: int = -1) -> None:
         found = self._open.get(key)
-        if found is not None and found.totals.last <= upto:
-            del self._open[key]
+        if found is None or found.totals.last <= upto:
+            self._n = max(self._n, manifest)
+            self._open.pop(key, None)
 
 
 def _bytes(buffer: SealedBuffer) -> int:

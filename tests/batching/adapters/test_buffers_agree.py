@@ -86,10 +86,10 @@ class TwoBuffers(RuleBasedStateMachine):
     def attached(self, start: int) -> None:
         self.both(lambda buffer: buffer.attach(start))
 
-    @rule(checkpoint_ahead=st.integers(-3, 3))
-    def attach(self, checkpoint_ahead: int) -> None:
+    @rule(checkpoint_ahead=st.integers(-3, 3), manifest=st.integers(-1, 9))
+    def attach(self, checkpoint_ahead: int, manifest: int) -> None:
         checkpoint = max(-1, self.model._w + checkpoint_ahead)
-        self.both(lambda buffer: buffer.attach(checkpoint))
+        self.both(lambda buffer: buffer.attach(checkpoint, manifest))
 
     @rule(data=st.data(), rounds=st.integers(1, 4))
     def append(self, data: st.DataObject, rounds: int) -> None:
@@ -106,7 +106,8 @@ class TwoBuffers(RuleBasedStateMachine):
         drawn = data.draw(st.composite(groups_of)(w))
         groups = self.believing(drawn)
         last = max([w, *(group.last for group in groups)])
-        self.both(lambda buffer: buffer.append(w + off, last, groups))
+        manifest = data.draw(st.integers(-1, 9))
+        self.both(lambda buffer: buffer.append(w + off, last, groups, manifest))
 
     def believing(self, drawn: list[dict[str, Any]]) -> list[Group]:
         """Fill in what an owner would believe of each buffer, off by `wrong`."""
@@ -145,10 +146,10 @@ class TwoBuffers(RuleBasedStateMachine):
         manifest = data.draw(st.integers(0, 9))
         self.both(lambda buffer: buffer.ack(done, manifest))
 
-    @rule(key=st.sampled_from(KEYS), back=st.integers(0, 9))
-    def forget(self, key: Key, back: int) -> None:
+    @rule(key=st.sampled_from(KEYS), back=st.integers(0, 9), manifest=st.integers(-1, 9))
+    def forget(self, key: Key, back: int, manifest: int) -> None:
         upto = self.model._w - back
-        self.both(lambda buffer: buffer.forget(key, upto))
+        self.both(lambda buffer: buffer.forget(key, upto, manifest))
 
     @precondition(lambda self: self.appends > 12)
     @rule()

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from batching.adapters import redis_buffer
 from batching.adapters.redis_buffer import NEVER_US, RedisBuffer, prefix, source
 from batching.adapters.redis_server import Client, connect
-from batching.errors import BufferUnavailable, CorruptObject
+from batching.errors import BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
 from batching.ports import Appended, Group
@@ -308,7 +308,7 @@ def died(redis: Redis, name: str, left: int) -> bool:
 def test_a_list_that_no_script_left_so_is_reported_as_corrupt(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0))
     redis.run(redis.client.rpop(f"{T}b:{A.text()}"))
-    with pytest.raises(CorruptObject, match="torn buffer"):
+    with pytest.raises(CorruptBuffer, match="torn buffer"):
         redis.append(0, group(A, 1, 1, believed=1))
 
 
