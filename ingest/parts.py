@@ -19,19 +19,19 @@ from batching.clock import SystemClock
 from batching.commit import StreamFormat
 from batching.errors import SettingError
 from batching.identity import open_store
-from batching.jobs import Job
 from batching.metrics import BatchingMetrics
-from batching.metrics_runs import DispatchMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.partition import Rules
 from batching.ports import BlobStore
+from batching.runs.jobs import Job
+from batching.runs.metrics import DispatchMetrics
 from batching.scope import Scoped
 from ingest.classify import Classifier
 from ingest.config import Settings
 from ingest.embedded_hub import EmbeddedHub
 from ingest.metrics import IngestMetrics
-from ingest.ownership_folder import FolderCheckpointStore
+from ingest.ownership.folder import FolderCheckpointStore
 from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
 from ingest.settings.source import EventHubs, IotHub, connection_parts
 from ingest.source import HubAddress, Source

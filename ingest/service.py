@@ -9,16 +9,16 @@ from functools import partial
 import structlog
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.dispatcher import Dispatcher
 from batching.errors import BatchError
 from batching.partition import Hooks, Partition
+from batching.runs.dispatcher import Dispatcher
 from batching.view import Log
-from ingest.balancer import Balancer
 from ingest.config import Settings
 from ingest.consumer import Consumer
 from ingest.consumer import Parts as ConsumerParts
 from ingest.fleet import Fleet
 from ingest.http import HttpServer
+from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
 
 log = structlog.get_logger()

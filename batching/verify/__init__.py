@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from batching.errors import SettingError
 from batching.identity import read_store
 from batching.ports import BlobStore
-from batching.runs import list_jobs
+from batching.runs.records import list_jobs
 from batching.scope import Scoped
 from batching.verify.partition import PartitionCheck
 from batching.verify.report import Report

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from batching.model import Entry, EntryKind, RunBatch, RunRecord
 from batching.names import Key
-from batching.runs import RunLog, RunReport, RunStatus, list_runs
+from batching.runs.records import RunLog, RunReport, RunStatus, list_runs
 from batching.verify.report import Report
 from batching.view import Log
 

@@ -14,7 +14,7 @@ from batching.errors import SettingError
 from batching.identity import read_store
 from batching.model import Store
 from batching.ports import BlobStore
-from batching.runs import RunStatus, list_jobs, list_runs
+from batching.runs.records import RunStatus, list_jobs, list_runs
 from batching.scope import Scoped
 from batching.view import Log
 

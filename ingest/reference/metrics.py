@@ -45,11 +45,13 @@ def page() -> str:
 
 
 def metric_classes() -> Iterator[tuple[ModuleType, Any]]:
-    """Find the classes of metrics: `...Metrics` in a module of either room named `metrics...`."""
+    """Find the classes of metrics: those in modules of either room named `metrics...`."""
     for room in (ingest, batching):
-        for found in sorted(pkgutil.iter_modules(room.__path__), key=lambda each: each.name):
-            if found.name.startswith("metrics"):
-                module = importlib.import_module(f"{room.__name__}.{found.name}")
+        modules = pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
+        for found in sorted(modules, key=lambda each: each.name):
+            leaf = found.name.rpartition(".")[2]
+            if leaf.startswith("metrics") and found.name != __name__:
+                module = importlib.import_module(found.name)
                 own = [k for k in vars(module).values() if _defined_in(k, module)]
                 yield from ((module, kind) for kind in own)
 

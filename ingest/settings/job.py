@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from batching.jobs import Job as PlainJob
+from batching.runs.jobs import Job as PlainJob
 from ingest.settings.kinds import Accepts, Bytes, Count, Later, Part, Text, Texts, Wait
 from ingest.units import Duration, Size
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictBool
 
-from batching.jobs import NAME
+from batching.runs.jobs import NAME
 from ingest.units import Duration, Size
 
 LONGEST_SHOWN = 60

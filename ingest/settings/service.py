@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from batching.errors import SettingError
-from batching.jobs import Job as PlainJob
 from batching.policy import SealPolicy
+from batching.runs.jobs import Job as PlainJob
 from ingest.decode.spec import StreamRules
 from ingest.sensors import DEVICE
 from ingest.settings.job import Job, Run

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from batching import names
 from batching.errors import LauncherBusy, LauncherUnavailable, StoreUnavailable, Transient
-from batching.jobs import Job
 from batching.model import (
     Attempt,
     Entry,
@@ -26,6 +25,7 @@ from batching.model import (
     load,
 )
 from batching.ports import RunRequest, RunState
+from batching.runs.jobs import Job
 
 IDENTITY = Store(
     id="store1", namespace="n", hub="h", hub_id="n_h_1", consumer_group="g", start={}, created=0

@@ -8,9 +8,9 @@ import pytest
 from azure.eventhub.aio import CheckpointStore
 from azure.eventhub.extensions.checkpointstoreblobaio import BlobCheckpointStore
 
-from ingest.ownership_folder import FolderCheckpointStore
+from ingest.ownership.folder import FolderCheckpointStore
 from tests.azurite import Azurite
-from tests.ingest.test_balancer import make_container
+from tests.ingest.ownership.test_balancer import make_container
 
 SCOPE = ("Plant7.servicebus.windows.net", "telemetry", "$Default")
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import TypeVar
 
 from batching import names
-from batching.jobs import run_name
 from batching.model import Attempt, Result, RunBatch, RunPosition, RunRecord, dump, load
 from batching.ports import BlobStore
+from batching.runs.jobs import run_name
 
 _TRAIL = re.compile(r"\.(?:a(?P<k>\d+)(?P<started>\.started)?|(?P<failed>failed))\.json")
 _RECORD = re.compile(r"(\d{12})(\..*)")

@@ -3,7 +3,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.fair_share import wish
+from ingest.ownership.fair_share import wish
 
 OWNERS = st.dictionaries(
     st.integers(0, 31).map(str), st.sampled_from(["", "a", "b", "c", "d", "e"]), max_size=32

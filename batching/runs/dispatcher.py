@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from batching import names
-from batching.driver import Driver
 from batching.errors import BatchError, LauncherBusy, SettingError, Transient, WrongStore
-from batching.job_line import JobLine
-from batching.jobs import Job
-from batching.manifests import Manifests
-from batching.metrics_runs import DispatchMetrics
 from batching.model import Store
 from batching.ports import BlobStore, Clock, Launcher
-from batching.runs import RunLog
+from batching.runs.driver import Driver
+from batching.runs.job_line import JobLine
+from batching.runs.jobs import Job
+from batching.runs.manifests import Manifests
+from batching.runs.metrics import DispatchMetrics
+from batching.runs.records import RunLog
 
 QUIET_MANIFESTS = 1_000  # so many without a batch of a job get a record of their own
 POLL_SECONDS = 1.0

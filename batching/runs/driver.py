@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import structlog
 
 from batching import names
-from batching.jobs import Job, run_name
-from batching.metrics_runs import DispatchMetrics
 from batching.model import Attempt, Result, RunRecord
 from batching.ports import Clock, Launcher, RunRequest, RunState
-from batching.runs import RunLog, Trail
+from batching.runs.jobs import Job, run_name
+from batching.runs.metrics import DispatchMetrics
+from batching.runs.records import RunLog, Trail
 
 LOOK_AGAIN_NS = 30 * 10**9
 

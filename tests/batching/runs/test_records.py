@@ -14,14 +14,14 @@ from batching.adapters.folder import FolderStore
 from batching.adapters.local_launcher import LocalLauncher
 from batching.bundle import Builder
 from batching.clock import SystemClock
-from batching.dispatcher import Dispatcher
 from batching.errors import SettingError
-from batching.jobs import Job, run_name, template
-from batching.metrics_runs import DispatchMetrics
 from batching.model import Attempt, Entry, Manifest, Result, RunBatch, RunRecord, dump
-from batching.runs import RunReport, RunStatus, list_jobs, list_runs
+from batching.runs.dispatcher import Dispatcher
+from batching.runs.jobs import Job, run_name, template
+from batching.runs.metrics import DispatchMetrics
+from batching.runs.records import RunReport, RunStatus, list_jobs, list_runs
 from batching.scope import Scoped
-from tests.batching.dispatch_world import IDENTITY, Chaos, MemoryStore
+from tests.batching.runs.dispatch_world import IDENTITY, Chaos, MemoryStore
 
 ENTRY = Entry("batch", "vibration", "press-7", 0, 9, 10)
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 import structlog
 
 from batching import names
-from batching.backlog import Backlog, Share, Waiting
-from batching.driver import Drive, Driver
 from batching.errors import LogTrimmed
-from batching.jobs import NOW, Job
-from batching.manifests import Manifests
-from batching.metrics_runs import DispatchMetrics
 from batching.model import RunBatch, RunRecord, Store
 from batching.ports import Clock
-from batching.runs import RunLog
+from batching.runs.backlog import Backlog, Share, Waiting
+from batching.runs.driver import Drive, Driver
+from batching.runs.jobs import NOW, Job
+from batching.runs.manifests import Manifests
+from batching.runs.metrics import DispatchMetrics
+from batching.runs.records import RunLog
 
 SCAN_AHEAD = 10_000  # manifests of one partition that a job looks ahead
 SCAN_STEP = 200  # of them in one step

@@ -10,13 +10,13 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from batching import names
-from batching.dispatcher import Dispatcher
 from batching.errors import SettingError, StoreUnavailable, Transient
-from batching.jobs import Job
-from batching.metrics_runs import DispatchMetrics
 from batching.model import Attempt, RunPosition, RunRecord, dump
 from batching.ports import RunState
-from tests.batching.dispatch_world import IDENTITY, Chaos, World
+from batching.runs.dispatcher import Dispatcher
+from batching.runs.jobs import Job
+from batching.runs.metrics import DispatchMetrics
+from tests.batching.runs.dispatch_world import IDENTITY, Chaos, World
 
 SECOND_NS = 10**9
 

@@ -14,7 +14,7 @@ from azure.eventhub.aio import CheckpointStore
 
 from batching.clock import SystemClock
 from batching.ports import Clock
-from ingest.fair_share import wish
+from ingest.ownership.fair_share import wish
 
 SECOND_NS = 10**9
 STRIKES = 3  # rounds in which somebody wrote under our name before it is told

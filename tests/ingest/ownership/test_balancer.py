@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ingest.balancer import Balancer
-from ingest.ownership_folder import FolderCheckpointStore
+from ingest.ownership.balancer import Balancer
+from ingest.ownership.folder import FolderCheckpointStore
 from tests.azurite import Azurite
 
 SCOPE: dict[str, Any] = {
@@ -412,9 +412,9 @@ def test_an_error_of_the_listener_ends_the_balancer(tmp_path: Path) -> None:
 INSTANCE = """
 import asyncio, sys
 from pathlib import Path
-from ingest.balancer import Balancer
-from ingest.ownership_folder import FolderCheckpointStore
-from tests.ingest.test_balancer import EIGHT, FAST, SCOPE
+from ingest.ownership.balancer import Balancer
+from ingest.ownership.folder import FolderCheckpointStore
+from tests.ingest.ownership.test_balancer import EIGHT, FAST, SCOPE
 
 async def tell(owned):
     print(",".join(sorted(owned)), flush=True)

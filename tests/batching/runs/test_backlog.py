@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batching.backlog import Backlog, Waiting
+from batching.runs.backlog import Backlog, Waiting
 
 Line = list[tuple[int, int, int]]
 lines = st.dictionaries(

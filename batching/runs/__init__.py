@@ -1,0 +1,1 @@
+"""Hands committed batches to runs: jobs, their records and attempts, and what starts them."""

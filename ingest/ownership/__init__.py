@@ -1,0 +1,1 @@
+"""Which process reads which partition; a matter of economy, never of correctness."""
