@@ -96,13 +96,17 @@ class RealRedis(Redis):
         self.direct.script_flush()
 
     def roll_back(self, rnd: Random) -> None:
-        """Kill the server and cut the end of its file off, but not across a wipe."""
+        """Kill the server and cut the end of its file off, down to the floor at most."""
         self.kill()
         self.restarts += 1
         file = self.history()
         size = file.stat().st_size
         os.truncate(file, max(self.floor, size - rnd.randint(1, 5000), 0))
         self.start()
+
+    def no_way_back(self) -> None:
+        """Let no later roll-back reach a state of before now."""
+        self.floor = self.history().stat().st_size
 
     def history(self) -> Path:
         return max(self.folder.glob("appendonlydir/*incr.aof"))
@@ -125,18 +129,16 @@ class RealRedis(Redis):
 
     def wipe(self, t: Namespace) -> None:
         self._ask(self._buffer(t).wipe())
-        self.floor = self.history().stat().st_size
+        self.no_way_back()
 
     def attach(self, t: Namespace, checkpoint: int, manifest: int) -> int:
-        del manifest
-        return self._ask(self._buffer(t).attach(checkpoint))
+        return self._ask(self._buffer(t).attach(checkpoint, manifest))
 
     def append(
         self, t: Namespace, prev: int, last: int, groups: Sequence[Group], manifest: int
     ) -> tuple[str, int, tuple[Key, ...]]:
-        del manifest
         real = [_real(group) for group in groups]
-        answer = self._ask(self._buffer(t).append(prev, last, real))
+        answer = self._ask(self._buffer(t).append(prev, last, real, manifest))
         return answer.outcome.value, answer.w, tuple(_plain(key) for key in answer.resynced)
 
     def sweep(self, t: Namespace, now: int) -> tuple[Key, ...]:
@@ -167,8 +169,7 @@ class RealRedis(Redis):
         return found
 
     def forget(self, t: Namespace, key: Key, upto: int, manifest: int) -> None:
-        del manifest
-        self._ask(self._buffer(t).forget(RealKey(*key), upto))
+        self._ask(self._buffer(t).forget(RealKey(*key), upto, manifest))
 
 
 def _plain(key: RealKey) -> Key:

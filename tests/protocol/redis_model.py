@@ -105,6 +105,10 @@ class Redis:
         other.keys = {t: keys.copy() for t, keys in self.keys.items()}
         return other
 
+    def no_way_back(self) -> None:
+        """Let no later roll-back reach a state of before now."""
+        self.undo = []
+
     # --- scripts
 
     def _read(self, t: Namespace) -> Keys:

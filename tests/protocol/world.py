@@ -150,10 +150,15 @@ class World:
             self.backup = dict(self.blob.objects), self.truth.copy()
 
     def restore_backup(self) -> None:
-        """Bring an earlier state of the store back; nothing of the service may be running."""
+        """Bring an earlier state of the store back; nothing of the service may be running.
+
+        Redis keeps what it has, or loses it; a state of before must not come back later, when
+        owners have attached to what it says now.
+        """
         assert self.backup is not None
         objects, truth = self.backup
         self.blob.objects, self.truth = dict(objects), truth.copy()
+        self.redis.no_way_back()
         self.late.clear()
         self.cluster.flows.clear()
         self.stat["stores restored"] += 1
