@@ -1,23 +1,24 @@
 """From settings to parts: every adapter is chosen and opened here, and closed in reverse."""
 
+import asyncio
 import re
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from azure.core.credentials_async import AsyncTokenCredential
 from azure.eventhub.aio import CheckpointStore
-from azure.eventhub.extensions.checkpointstoreblobaio import BlobCheckpointStore
-from azure.identity.aio import DefaultAzureCredential
 from prometheus_client import CollectorRegistry
 
-from batching.adapters.azure_account import azure_store
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.local_launcher import LocalLauncher
 from batching.adapters.redis_server import open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
-from batching.errors import SettingError
+from batching.errors import BatchError, SettingError
 from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
@@ -37,6 +38,8 @@ from ingest.settings.source import EventHubs, IotHub, connection_parts
 from ingest.source import HubAddress, Source
 
 EMBEDDED_NAMESPACE = "embedded"
+LOOK_SECONDS = 2.0
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStor
     azure, folder = settings.blobs.azure, settings.blobs_folder
     if azure is None or folder is not None:
         return FolderStore(folder or settings.data, read_only=read_only)
+    from batching.adapters.azure_account import azure_store  # noqa: PLC0415, half a second
+
     secret = azure.connection_string
     return await azure_store(
         azure.container,
@@ -178,6 +183,7 @@ async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
         server = EmbeddedValkey(settings.data / "valkey")
         url = await server.start()
         stack.push_async_callback(server.stop)
+        await stack.enter_async_context(_kept_alive(server))
     else:
         url = settings.redis.url
     client = await open_server(
@@ -185,6 +191,25 @@ async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
     )
     stack.push_async_callback(client.aclose)
     return client
+
+
+@asynccontextmanager
+async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
+    """Start the embedded server again whenever it is gone; what it held is read again."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await server.start()
+            except BatchError as error:
+                log.error("the embedded Valkey does not start", why=str(error))
+
+    task = asyncio.create_task(look(), name="valkey")
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Source, str]:
@@ -201,7 +226,7 @@ async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Sourc
         namespace = _namespace(chosen)
     credential = None
     if connection is None:
-        credential = await stack.enter_async_context(DefaultAzureCredential())
+        credential = await _entra(stack)
     address = HubAddress(
         _hub_name(settings), chosen.consumer_group, connection, namespace, credential
     )
@@ -225,6 +250,13 @@ def _hub_name(settings: Settings) -> str:
     return str(settings.source.chosen.hub)
 
 
+async def _entra(stack: AsyncExitStack) -> AsyncTokenCredential:
+    """Sign in by whatever the machine offers: workload identity, environment, az login."""
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415, half a second
+
+    return await stack.enter_async_context(DefaultAzureCredential())
+
+
 async def _start(settings: Settings, source: Source, partitions: tuple[str, ...]) -> dict[str, int]:
     """Give the first number that counts in a new store, by partition."""
     latest = settings.source.chosen.start == "latest"
@@ -239,13 +271,16 @@ async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> Checkpoi
     azure, folder = settings.blobs.azure, settings.blobs_folder
     if azure is None or folder is not None:
         return FolderCheckpointStore((folder or settings.data) / "ownership")
+    from azure.eventhub.extensions.checkpointstoreblobaio import (  # noqa: PLC0415, half a second
+        BlobCheckpointStore,
+    )
+
     if azure.connection_string is not None:
         made = BlobCheckpointStore.from_connection_string(
             azure.connection_string.get_secret_value(), azure.container
         )
     else:
-        credential = await stack.enter_async_context(DefaultAzureCredential())
         endpoint = azure.endpoint or f"https://{azure.account}.blob.core.windows.net"
-        made = BlobCheckpointStore(endpoint, azure.container, credential=credential)
+        made = BlobCheckpointStore(endpoint, azure.container, credential=await _entra(stack))
     stack.push_async_callback(made.close)
     return made

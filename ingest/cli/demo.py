@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from batching.model import RunRecord, load
 from batching.verify import Report
-from ingest.demo import Demo, Wish, new_folder
+from ingest.demo.main_job import Demo, Wish, new_folder
+from ingest.demo.table import sensors
 from ingest.service import stop_on_signals
 
 LINE_SECONDS = 5.0
@@ -95,47 +94,20 @@ class _Screen:
 
 def _show(console: Console, report: Report, demo: Demo, seconds: float) -> None:
     folder, back = demo.folder, demo.service.back_seconds
-    console.print(_sensors(report, _runs_of(folder)))
+    console.print(sensors(report, folder))
     if back is not None:
         console.print(f"the service was killed and went on {back:.1f} s later")
     for name in ("missing", "twice", "damaged"):
         for example in getattr(report, name).examples:
             console.print(f"[red]{name}:[/] {example}", soft_wrap=True)
-    console.print(f"results: {folder}/blobs/*/outputs/motion/*/features.parquet")
-    console.print(f"logs:    {folder}/service.log, {folder}/runs/*.log")
-    console.print(
-        f"again:   headrace verify --config {folder}/headrace.yaml --against {folder}/senders.jsonl"
-    )
+    again = f"--config {folder}/headrace.yaml --against {folder}/senders.jsonl"
+    for line in (
+        f"results: {folder}/blobs/*/outputs/motion/*/features.parquet",
+        f"logs:    {folder}/service.log, {folder}/runs/*.log",
+        f"again:   headrace verify {again}",
+    ):
+        console.print(line, soft_wrap=True)
     colour = "red" if report.wrong else "yellow" if report.pending else "green"
     console.print(f"took {seconds:.0f} s")
     console.print(f"[bold {colour}]{report.closing_line()}[/]", soft_wrap=True)
     sys.stdout.flush()
-
-
-def _sensors(report: Report, runs: Counter[str]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("sensor")
-    for name in ("events", "samples", "batches"):
-        table.add_column(name, justify="right")
-    table.add_column("sealed by")
-    table.add_column("runs", justify="right")
-    for sensor, found in sorted(report.sensors.items()):
-        reasons = ", ".join(f"{count} {why}" for why, count in sorted(found.reasons.items()))
-        table.add_row(
-            sensor,
-            f"{found.events:,}",
-            f"{found.samples:,}",
-            f"{found.batches:,}",
-            reasons,
-            f"{runs[sensor]:,}",
-        )
-    return table
-
-
-def _runs_of(folder: Path) -> Counter[str]:
-    """Count the runs that each sensor had a batch in."""
-    runs: Counter[str] = Counter()
-    for path in sorted((folder / "blobs").glob("*/runs/motion/????????????.json")):
-        record = load(RunRecord, path.name, path.read_bytes())
-        runs.update({batch.entry.sensor for batch in record.batches})
-    return runs

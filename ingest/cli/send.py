@@ -1,6 +1,7 @@
 """`headrace send`: virtual sensors, to any Event Hubs connection string."""
 
 import asyncio
+import json
 import signal
 import time
 from pathlib import Path
@@ -15,17 +16,26 @@ from ingest.virtual.plan import Habits, Plan
 from ingest.virtual.recording import SHIPPED, signals
 from ingest.virtual.sender import Sender, Sent
 
+EMBEDDED = Path("headrace-data/hub/ready.json")
 EXAMPLE = """
-Example: twelve wrists, 50 events a second for a minute, logged for `headrace verify --against`
+Examples:
 
-  headrace send --to "$CONNECTION" --hub telemetry --rate 50 --events 3000 --log senders.jsonl
+  headrace send --rate 50 --events 3000 --log senders.jsonl
+
+  headrace send --to "$CONNECTION" --hub telemetry --recording press.parquet
+
+The first goes to the embedded hub of `headrace run`; its log is for `headrace verify --against`.
 """
 
 
 def send(
     to: Annotated[
-        str, typer.Option(envvar="HEADRACE_SEND_TO", help="Event Hubs connection string.")
-    ],
+        str | None,
+        typer.Option(
+            envvar="HEADRACE_SEND_TO",
+            help="Event Hubs connection string; the embedded hub under headrace-data if not given.",
+        ),
+    ] = None,
     hub: Annotated[str, typer.Option(help="Name of the hub.")] = "telemetry",
     sensors: Annotated[int, typer.Option(min=1, help="How many sensors.")] = 12,
     rate: Annotated[
@@ -67,7 +77,7 @@ def send(
     ) as progress:
         task = progress.add_task("connecting", total=None)
         sender = Sender(
-            to,
+            to or _embedded(),
             hub,
             partitions=partition or (),
             log=log,
@@ -75,6 +85,17 @@ def send(
         )
         sent = asyncio.run(_send(sender, plan, events or None, rate))
     Console(stderr=True).print(f"sent {_said(sent)}")
+
+
+def _embedded() -> str:
+    """Find the embedded hub that runs here."""
+    try:
+        return str(json.loads(EMBEDDED.read_text())["connection_string"])
+    except (OSError, ValueError, KeyError):
+        raise SettingError(
+            f"--to is missing, and no embedded hub runs here ({EMBEDDED} does not say where):"
+            " start `headrace run` first, or give an Event Hubs connection string"
+        ) from None
 
 
 def _chunk(text: str) -> tuple[float, float]:

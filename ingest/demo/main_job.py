@@ -14,10 +14,10 @@ from pathlib import Path
 
 from batching.adapters.folder import FolderStore
 from batching.verify import Report, Senders, verify
+from ingest.demo.supervised import Supervised, Unreachable
 from ingest.embedded_hub import EmbeddedHub
 from ingest.settings.source import EmbeddedHub as HubSettings
 from ingest.source import HubAddress, Source
-from ingest.supervised import Supervised, Unreachable
 from ingest.virtual.plan import Habits, Plan
 from ingest.virtual.recording import SHIPPED, signals
 from ingest.virtual.sender import Sender, Sent

@@ -1,0 +1,1 @@
+"""The main job on one machine, shown while it works, and its proof."""
