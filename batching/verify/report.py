@@ -40,7 +40,6 @@ class Report:
     samples: int = 0
     dead_letters: int = 0
     ignored: int = 0
-    open: int = 0  # received, not durable yet
     missing: Finding = field(default_factory=Finding)
     twice: Finding = field(default_factory=Finding)
     damaged: Finding = field(default_factory=Finding)  # an object that says something else
@@ -63,9 +62,7 @@ class Report:
     @property
     def pending(self) -> bool:
         """Something is not done yet, or a run has failed for good."""
-        return bool(
-            self.open or self.pending_batches or self.runs["running"] or self.runs["failed"]
-        )
+        return bool(self.pending_batches or self.runs["running"] or self.runs["failed"])
 
     def exit_code(self, *, allow_pending: bool) -> int:
         """Give 1 where something is wrong, 3 where something is pending, 0 otherwise."""
@@ -81,8 +78,6 @@ class Report:
             parts.append(_count(self.dead_letters, "dead letter", "dead letters"))
         if self.ignored:
             parts.append(f"{self.ignored:,} ignored")
-        if self.open:
-            parts.append(f"{self.open:,} still open")
         runs = [_count(self.runs["succeeded"], "run succeeded", "runs succeeded")]
         runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
         if self.pending_batches:
@@ -110,7 +105,7 @@ class Report:
         }
         later = {
             name: getattr(self, name)
-            for name in ("open", "pending_batches", "runs", "failed_runs", "sent", "sent_twice")
+            for name in ("pending_batches", "runs", "failed_runs", "sent", "sent_twice")
         }
         return {**counts, **findings, **later, "partitions": self.partitions}
 

@@ -73,4 +73,4 @@ def _said(
         return f"{rows:,} rows"
     strongest = int(np.argmax(energies[sensor]))
     low, high = edges[sensor][strongest : strongest + 2]
-    return f"{rows:,} rows, most at {low:.1f}-{high:.1f} Hz"
+    return f"{rows:,} rows, {low:.1f}-{high:.1f} Hz"
