@@ -328,8 +328,8 @@ class Connection(asyncio.Protocol):
             if isinstance(link, OutLink):
                 if link.handle == theirs.handle:
                     link.flow(theirs)
-                elif theirs.handle is None:
-                    link.pump()
+                else:
+                    link.pump()  # the window is the session's
 
     def _transfer(self, channel: int, theirs: Transfer, payload: bytes) -> None:
         session = self._session(channel)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ingest.hub import HubServer, HubSettings
+from tests.ingest.hub.sdk import finish
 
 
 class Loop:
@@ -36,6 +37,12 @@ def loop() -> Iterator[Loop]:
     made.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _consumers_close() -> Iterator[None]:
+    yield
+    finish()
+
+
 class Served:
     """A running server; `restart` gives the same hubs, data and port a new one."""
 
@@ -55,6 +62,15 @@ class Served:
         self.server = HubServer(self._hubs, **(self._options | {"port": self.port}))
         self._loop.run(self.server.start())
         self._running = True
+
+    def readers(self) -> int:
+        """Count who reads partition 0 of telemetry."""
+        return len(self.server._hubs["telemetry"].readers["$default", "0"])
+
+    async def until_readers(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while self.readers() < count:  # noqa: ASYNC110 - they are on another loop
+                await asyncio.sleep(0.02)
 
     def at(self, hub: str = "telemetry") -> str:
         return self.server.connection_string(hub)

@@ -3,28 +3,55 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.eventhub import EventData, EventHubConsumerClient
 from azure.eventhub.aio import EventHubConsumerClient as AioConsumer
 from azure.eventhub.aio import EventHubProducerClient as AioProducer
 
+T = TypeVar("T")
 SECONDS = 20.0
-QUICK: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.05, "retry_backoff_max": 0.2}
+QUICK: dict[str, Any] = {"retry_total": 0}  # a refusal is told at once
+
+
+_runner = asyncio.Runner()
+_closing: set[asyncio.Task[None]] = set()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on a loop that outlives the test, since the SDK takes a second to close a consumer."""
+    return _runner.run(work)
+
+
+def finish() -> None:
+    """Wait for the consumers that are still closing."""
+
+    async def all_closed() -> None:
+        await asyncio.gather(*_closing)
+
+    run(all_closed())
+    _runner.close()
 
 
 @asynccontextmanager
 async def consuming(
     consumer: AioConsumer, receiving: Coroutine[Any, Any, None]
 ) -> AsyncIterator[None]:
-    """Receive while the body runs, for some seconds at most."""
+    """Receive while the body runs, for some seconds at most; closing goes on in the background."""
     task = asyncio.create_task(receiving)
     try:
-        async with consumer, asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS):
             yield
-    finally:  # the SDK would sleep out its balancing interval after close()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    finally:
+        closing = asyncio.create_task(_close(consumer, task))
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+
+
+async def _close(consumer: AioConsumer, receiving: asyncio.Task[None]) -> None:
+    await consumer.close()
+    receiving.cancel()  # it would sleep out its balancing interval
+    await asyncio.gather(receiving, return_exceptions=True)
 
 
 async def send(connection: str, bodies: Iterable[str | bytes], **where: Any) -> None:

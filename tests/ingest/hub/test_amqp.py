@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from azure.eventhub._pyamqp._decode import _DECODE_BY_CONSTRUCTOR
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.hub.amqp import (
@@ -67,6 +67,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+@settings(deadline=None)
 @given(VALUES, st.binary(max_size=4))
 def test_what_was_written_is_read_back(value: Any, tail: bytes) -> None:
     raw = encode(value)
@@ -74,6 +75,7 @@ def test_what_was_written_is_read_back(value: Any, tail: bytes) -> None:
     assert skip(raw + tail, 0) == len(raw)
 
 
+@settings(deadline=None)
 @given(st.one_of(LONG, st.floats(allow_nan=False), st.binary(max_size=300), st.booleans()))
 def test_the_sdk_reads_what_was_written(value: Any) -> None:
     raw = memoryview(encode([value]))
@@ -81,6 +83,7 @@ def test_the_sdk_reads_what_was_written(value: Any) -> None:
     assert got == [value]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_a_value_or_a_codec_error(raw: bytes) -> None:
     for read in (decode, skip):
@@ -90,6 +93,7 @@ def test_random_bytes_are_a_value_or_a_codec_error(raw: bytes) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(VALUES, st.data())
 def test_a_value_that_is_cut_off_is_a_codec_error(value: Any, data: st.DataObject) -> None:
     raw = encode(value)

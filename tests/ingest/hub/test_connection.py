@@ -1,6 +1,5 @@
 """Clients that err, or mean ill: their own connection suffers, nobody else's."""
 
-import asyncio
 import random
 import socket
 from typing import Any
@@ -13,7 +12,7 @@ from ingest.hub.frames import AMQP_HEADER, Attach, Close, Detach, Flow, Open, Tr
 from ingest.hub.messages import APPLICATION, BATCH_FORMAT, DATA, MESSAGE, PROPERTIES, section
 from tests.ingest.hub.conftest import Serve, Served
 from tests.ingest.hub.raw import RawClient, condition
-from tests.ingest.hub.sdk import bodies, receive, send
+from tests.ingest.hub.sdk import bodies, receive, run, send
 
 ONE = HubSettings("telemetry", partitions=1)
 
@@ -89,7 +88,7 @@ def test_what_is_no_message_is_rejected_so_that_no_reader_meets_it(
     assert condition(told) == "amqp:decode-error"
     assert client.send(section(DATA, b"good")).descriptor == 0x24
     client.close()
-    assert bodies(asyncio.run(receive(one.at(), 1))) == ["good"]
+    assert bodies(run(receive(one.at(), 1))) == ["good"]
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(one: Served) -> None:
@@ -110,7 +109,7 @@ def test_an_address_of_nobody_is_not_found(one: Served) -> None:
 
 
 def test_credit_is_never_exceeded_and_can_be_drained(one: Served) -> None:
-    asyncio.run(send(one.at(), "abc"))
+    run(send(one.at(), "abc"))
     client = RawClient(one.port)
     client.attach_reader("telemetry/ConsumerGroups/$Default/Partitions/0")
     client.credit(2)

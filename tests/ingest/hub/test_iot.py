@@ -1,6 +1,5 @@
 """A hub with `iot`: it says who sent an event, and no sender can say otherwise."""
 
-import asyncio
 import time
 import zlib
 
@@ -16,7 +15,7 @@ from ingest.hub.amqp import Symbol
 from ingest.hub.messages import BATCH_FORMAT, DATA, MESSAGE, section
 from tests.ingest.hub.conftest import Serve
 from tests.ingest.hub.raw import RawClient, condition
-from tests.ingest.hub.sdk import QUICK, receive, send
+from tests.ingest.hub.sdk import QUICK, receive, run, send
 from tests.ingest.hub.test_tokens import token
 
 IOT = HubSettings("telemetry", partitions=4, iot=True)
@@ -32,12 +31,12 @@ def as_device(connection: str, device: str) -> AioProducer:
 def test_a_publisher_is_a_device_and_the_hub_says_so(serve: Serve) -> None:
     hub = serve(IOT).at()
 
-    async def run() -> EventData:
+    async def story() -> EventData:
         async with as_device(hub, "press-7/Modules/camera%20one") as producer:
             await producer.send_batch([EventData("x")])
         return (await receive(hub, 1))[0]
 
-    marks = asyncio.run(run()).system_properties
+    marks = run(story()).system_properties
     assert marks[DEVICE] == b"press-7"
     assert marks[b"iothub-connection-module-id"] == b"camera one"
     assert b'"scope":"device"' in marks[b"iothub-connection-auth-method"]
@@ -49,11 +48,11 @@ def test_a_publisher_is_a_device_and_the_hub_says_so(serve: Serve) -> None:
 def test_a_device_has_a_partition_of_its_own(serve: Serve) -> None:
     served = serve(IOT)
 
-    async def run() -> None:
+    async def story() -> None:
         async with as_device(served.at(), "press-7") as producer:
             await producer.send_batch([EventData("x"), EventData("y")])
 
-    asyncio.run(run())
+    run(story())
     home = zlib.crc32(b"press-7") % 4
     counts = [p.next for p in served.server._hubs["telemetry"].partitions]
     assert counts == [2 if i == home else 0 for i in range(4)]
@@ -61,8 +60,8 @@ def test_a_device_has_a_partition_of_its_own(serve: Serve) -> None:
 
 def test_a_partition_key_names_the_device_for_a_sender_with_the_hubs_key(serve: Serve) -> None:
     hub = serve(IOT).at()
-    asyncio.run(send(hub, ["x"], partition_key="press-8"))
-    (event,) = asyncio.run(receive(hub, 1))
+    run(send(hub, ["x"], partition_key="press-8"))
+    (event,) = run(receive(hub, 1))
     assert event.system_properties[DEVICE] == b"press-8"
     assert b'"scope":"hub"' in event.system_properties[b"iothub-connection-auth-method"]
 
@@ -70,7 +69,7 @@ def test_a_partition_key_names_the_device_for_a_sender_with_the_hubs_key(serve: 
 def test_what_a_sender_writes_under_the_hubs_names_is_dropped(serve: Serve) -> None:
     hub = serve(IOT).at()
 
-    async def run() -> EventData:
+    async def story() -> EventData:
         forged = AmqpAnnotatedMessage(
             data_body=b"x",
             annotations={
@@ -86,7 +85,7 @@ def test_what_a_sender_writes_under_the_hubs_names_is_dropped(serve: Serve) -> N
             await producer.send_batch([forged])
         return (await receive(hub, 1))[0]
 
-    event = asyncio.run(run())
+    event = run(story())
     marks = event.system_properties
     assert marks[DEVICE] == b"press-7"
     assert marks[b"x-opt-publisher"] == b"press-7"
@@ -118,7 +117,7 @@ def test_a_second_section_of_annotations_does_not_get_through(
 
 def test_a_sender_that_names_no_device_is_refused(serve: Serve) -> None:
     with pytest.raises(EventHubError, match="Publishers/<device>"):
-        asyncio.run(send(serve(IOT).at(), ["x"]))
+        run(send(serve(IOT).at(), ["x"]))
 
 
 def test_a_devices_token_opens_its_own_address_alone(serve: Serve) -> None:
@@ -137,17 +136,17 @@ def test_a_devices_token_opens_its_own_address_alone(serve: Serve) -> None:
         async with producer:
             await producer.send_batch([EventData("x")])
 
-    asyncio.run(send_as("press-7"))
+    run(send_as("press-7"))
     with pytest.raises(EventHubError):
-        asyncio.run(send_as("press-8"))
-    (event,) = asyncio.run(receive(served.at(), 1))
+        run(send_as("press-8"))
+    (event,) = run(receive(served.at(), 1))
     assert event.system_properties[DEVICE] == b"press-7"
 
 
 def test_without_iot_annotations_of_senders_pass(serve: Serve) -> None:
     hub = serve(HubSettings("telemetry", partitions=1)).at()
 
-    async def run() -> EventData:
+    async def story() -> EventData:
         said = AmqpAnnotatedMessage(
             data_body=b"x", annotations={"iothub-connection-device-id": "d"}
         )
@@ -155,4 +154,4 @@ def test_without_iot_annotations_of_senders_pass(serve: Serve) -> None:
             await producer.send_batch([said])
         return (await receive(hub, 1))[0]
 
-    assert asyncio.run(run()).system_properties[DEVICE] == b"d"
+    assert run(story()).system_properties[DEVICE] == b"d"

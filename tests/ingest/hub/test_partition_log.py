@@ -61,7 +61,9 @@ def test_events_are_numbered_from_zero_and_read_in_order(tmp_path: Path) -> None
     assert [mark(m, "x-opt-sequence-number") for m in messages] == [0, 1, 2]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     batches=st.lists(
         st.lists(st.binary(max_size=400), min_size=1, max_size=5), min_size=1, max_size=12

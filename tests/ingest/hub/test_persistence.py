@@ -21,7 +21,7 @@ from azure.eventhub.exceptions import EventHubError
 from batching.errors import SettingError
 from ingest.hub import HubServer, HubSettings
 from tests.ingest.hub.conftest import Serve
-from tests.ingest.hub.sdk import bodies, consuming, receive, send
+from tests.ingest.hub.sdk import bodies, consuming, receive, run, send
 
 ONE = HubSettings("telemetry", partitions=1)
 
@@ -32,14 +32,14 @@ def facts(events: list[EventData]) -> list[tuple[Any, ...]]:
 
 def test_events_numbers_offsets_and_times_outlive_a_restart(serve: Serve, data: Path) -> None:
     served = serve(ONE, data=data)
-    asyncio.run(send(served.at(), "abc"))
-    before = facts(asyncio.run(receive(served.at(), 3)))
+    run(send(served.at(), "abc"))
+    before = facts(run(receive(served.at(), 3)))
     created = hub_created(served.at())
     served.restart()
-    assert facts(asyncio.run(receive(served.at(), 3))) == before
+    assert facts(run(receive(served.at(), 3))) == before
     assert hub_created(served.at()) == created
-    asyncio.run(send(served.at(), "d"))
-    (after,) = asyncio.run(receive(served.at(), 1, starting_position=before[-1][2]))
+    run(send(served.at(), "d"))
+    (after,) = run(receive(served.at(), 1, starting_position=before[-1][2]))
     assert (after.body_as_str(), after.sequence_number) == ("d", 3)
 
 
@@ -52,7 +52,7 @@ def test_clients_recover_when_the_hub_restarts(serve: Serve, data: Path) -> None
     served = serve(ONE, data=data)
     hub = served.at()
 
-    async def run() -> list[str]:
+    async def story() -> list[str]:
         got: list[str] = []
         news = asyncio.Event()
 
@@ -75,7 +75,7 @@ def test_clients_recover_when_the_hub_restarts(serve: Serve, data: Path) -> None
             await until(2)
         return got
 
-    assert asyncio.run(run()) == ["before", "after"]
+    assert run(story()) == ["before", "after"]
 
 
 @contextmanager
@@ -117,22 +117,22 @@ def test_what_was_accepted_survives_kill_9(data: Path) -> None:
         port = int(connection.split(":")[2].split(";")[0])
     assert len(accepted) >= 300
     with hub_process(data, port) as (process, connection):
-        got = asyncio.run(receive(connection, len(accepted)))
+        got = run(receive(connection, len(accepted)))
         assert bodies(got)[: len(accepted)] == accepted
         assert [event.sequence_number for event in got] == list(range(len(got)))
-        asyncio.run(send(connection, ["next"]))
-        (after,) = asyncio.run(receive(connection, 1, starting_position=len(got) - 1))
+        run(send(connection, ["next"]))
+        (after,) = run(receive(connection, 1, starting_position=len(got) - 1))
         assert after.sequence_number == len(got)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
 
 
 def start(hub: HubSettings, data: Path) -> None:
-    async def run() -> None:
+    async def story() -> None:
         async with HubServer([hub], data=data):
             pass
 
-    asyncio.run(run())
+    run(story())
 
 
 def test_a_hub_may_gain_partitions_but_not_lose_them(data: Path) -> None:
@@ -154,8 +154,8 @@ def test_two_servers_do_not_share_a_folder(serve: Serve, data: Path) -> None:
 def test_a_port_in_use_is_said_in_a_sentence(serve: Serve) -> None:
     served = serve(ONE)
 
-    async def run() -> None:
+    async def story() -> None:
         await HubServer([ONE], port=served.port).start()
 
     with pytest.raises(SettingError, match=f"127.0.0.1:{served.port} .it is in use.: choose"):
-        asyncio.run(run())
+        run(story())

@@ -9,17 +9,18 @@ import pytest
 
 from ingest.hub import HubServer, HubSettings
 from tests.ingest.hub.conftest import Loop
-from tests.ingest.hub.sdk import bodies, receive, receive_blocking, send
+from tests.ingest.hub.sdk import bodies, receive, receive_blocking, run, send
 
+GROUPS = tuple("abcdefgh")  # one for each, since five may read a partition in one group
 Heard = dict[str, list[str]]
 
 
 @pytest.fixture(scope="module")
 def heard(loop: Loop) -> Iterator[Heard]:
     """What consumers with different starts received of the events a to f, and g a bit later."""
-    server = HubServer([HubSettings("telemetry", partitions=1, groups=("second",))])
+    server = HubServer([HubSettings("telemetry", partitions=1, groups=GROUPS)])
     loop.run(server.start())
-    yield asyncio.run(_hear(server.connection_string("telemetry")))
+    yield run(_hear(server.connection_string("telemetry")))
     loop.run(server.close())
 
 
@@ -35,13 +36,13 @@ async def _hear(hub: str) -> Heard:
     latest = asyncio.create_task(receive(hub, 1, starting_position="@latest"))
     at = {"starting_position_inclusive": True}
     ways: dict[str, Coroutine[Any, Any, Any]] = {
-        "behind an offset": receive(hub, 3, starting_position=offset),
-        "at an offset": receive(hub, 4, starting_position=offset, **at),
-        "behind a number": receive(hub, 3, starting_position=number),
-        "at a number": receive(hub, 4, starting_position=number, **at),
-        "at a time": receive(hub, 1, starting_position=moment),
-        "by partition": receive(hub, 3, starting_position={"0": number}),
-        "in another group": receive(hub, 6, group="second"),
+        "behind an offset": receive(hub, 3, starting_position=offset, group="a"),
+        "at an offset": receive(hub, 4, starting_position=offset, **at, group="b"),
+        "behind a number": receive(hub, 3, starting_position=number, group="c"),
+        "at a number": receive(hub, 4, starting_position=number, **at, group="d"),
+        "at a time": receive(hub, 1, starting_position=moment, group="e"),
+        "by partition": receive(hub, 3, starting_position={"0": number}, group="f"),
+        "in another group": receive(hub, 6, group="g"),
         "blocking": asyncio.to_thread(receive_blocking, hub, 3, starting_position=number),
     }
     got = await asyncio.gather(*ways.values())

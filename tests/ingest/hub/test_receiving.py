@@ -13,7 +13,7 @@ from azure.eventhub.exceptions import EventHubError
 
 from ingest.hub import HubSettings
 from tests.ingest.hub.conftest import Serve
-from tests.ingest.hub.sdk import QUICK, bodies, consuming, failure, receive, send
+from tests.ingest.hub.sdk import QUICK, bodies, consuming, failure, receive, run, send
 
 ONE = HubSettings("telemetry", partitions=1, groups=("second",))
 
@@ -21,7 +21,7 @@ ONE = HubSettings("telemetry", partitions=1, groups=("second",))
 def test_a_waiting_consumer_gets_an_event_at_once(serve: Serve) -> None:
     hub = serve(ONE).at()
 
-    async def run() -> float:
+    async def story() -> float:
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[float] = asyncio.Queue()
 
@@ -37,45 +37,47 @@ def test_a_waiting_consumer_gets_an_event_at_once(serve: Serve) -> None:
             await producer.send_event(EventData("now"))
             return await arrived.get() - start
 
-    assert asyncio.run(run()) < 1.0
+    assert run(story()) < 1.0
 
 
 def test_an_unknown_consumer_group_is_not_found(serve: Serve) -> None:
-    error = asyncio.run(failure(serve(ONE).at(), group="nobody"))
+    error = run(failure(serve(ONE).at(), group="nobody"))
     assert "could not be found" in str(error)
 
 
 def test_an_unknown_partition_is_named(serve: Serve) -> None:
-    error = asyncio.run(failure(serve(ONE).at(), partition_id="7"))
+    error = run(failure(serve(ONE).at(), partition_id="7"))
     assert "Wrong partition id:7" in str(error)
 
 
 def test_a_higher_owner_level_takes_the_partition(serve: Serve) -> None:
-    hub = serve(ONE).at()
-    asyncio.run(send(hub, ["x"]))
+    served = serve(ONE)
+    hub = served.at()
+    run(send(hub, ["x"]))
 
-    async def run() -> Exception:
+    async def story() -> Exception:
         lower = asyncio.create_task(failure(hub, partition_id="0", owner_level=1))
-        await asyncio.sleep(1.0)
+        await served.until_readers(1)
         assert bodies(await receive(hub, 1, partition_id="0", owner_level=2)) == ["x"]
         return await lower
 
-    assert "owner level 2 took over" in str(asyncio.run(run()))
+    assert "owner level 2 took over" in str(run(story()))
 
 
 @pytest.mark.parametrize("level", [{"owner_level": 1}, {}])
 def test_a_lower_owner_level_or_none_is_refused(serve: Serve, level: dict[str, int]) -> None:
-    hub = serve(ONE).at()
+    served = serve(ONE)
+    hub = served.at()
 
-    async def run() -> Exception:
+    async def story() -> Exception:
         async def take(_context: Any, _event: Any) -> None: ...
 
         owner = AioConsumer.from_connection_string(hub, "$Default")
         async with consuming(owner, owner.receive(take, partition_id="0", owner_level=5)):
-            await asyncio.sleep(1.0)
+            await served.until_readers(1)
             return await failure(hub, partition_id="0", **level)
 
-    assert "owner level 5 already exists" in str(asyncio.run(run()))
+    assert "owner level 5 already exists" in str(run(story()))
 
 
 def test_a_sixth_receiver_without_owner_level_is_refused(serve: Serve) -> None:
@@ -84,25 +86,23 @@ def test_a_sixth_receiver_without_owner_level_is_refused(serve: Serve) -> None:
 
     async def take(_context: Any, _event: Any) -> None: ...
 
-    async def run() -> Exception:
+    async def story() -> Exception:
         async with AsyncExitStack() as five:
             for _ in range(5):
                 consumer = AioConsumer.from_connection_string(hub, "$Default")
                 receiving = consumer.receive(take, partition_id="0")
                 await five.enter_async_context(consuming(consumer, receiving))
-            readers = served.server._hubs["telemetry"].readers["$default", "0"]
-            while len(readers) < 5:  # noqa: ASYNC110 - they are on another loop
-                await asyncio.sleep(0.05)
+            await served.until_readers(5)
             return await failure(hub, partition_id="0")
 
-    assert "5 receivers" in str(asyncio.run(run()))
+    assert "5 receivers" in str(run(story()))
 
 
 def test_the_end_of_the_partition_is_told_with_each_event_if_asked(serve: Serve) -> None:
     hub = serve(ONE).at()
-    asyncio.run(send(hub, "abc"))
+    run(send(hub, "abc"))
 
-    async def run() -> dict[str, Any]:
+    async def story() -> dict[str, Any]:
         seen: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
         async def take(context: Any, _event: Any) -> None:
@@ -116,7 +116,7 @@ def test_the_end_of_the_partition_is_told_with_each_event_if_asked(serve: Serve)
         async with consuming(consumer, receiving):
             return await seen
 
-    last = asyncio.run(run())
+    last = run(story())
     assert last["sequence_number"] == 2
     assert int(last["offset"]) > 0
     age = dt.datetime.now(dt.UTC) - last["enqueued_time"]
@@ -136,18 +136,18 @@ def test_the_hub_describes_itself(serve: Serve) -> None:
 def test_a_partition_describes_itself_empty_and_filled(serve: Serve) -> None:
     hub = serve(ONE).at()
 
-    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
+    async def story() -> tuple[dict[str, Any], dict[str, Any]]:
         async with AioConsumer.from_connection_string(hub, "$Default") as consumer:
             empty = await consumer.get_partition_properties("0")
             await send(hub, "abc")
             return empty, await consumer.get_partition_properties("0")
 
-    empty, filled = asyncio.run(run())
+    empty, filled = run(story())
     assert (empty["is_empty"], empty["last_enqueued_sequence_number"]) == (True, -1)
     assert (filled["is_empty"], filled["last_enqueued_sequence_number"]) == (False, 2)
     assert filled["beginning_sequence_number"] == 0
     assert filled["id"] == "0"
-    last = asyncio.run(receive(hub, 3))[-1]
+    last = run(receive(hub, 3))[-1]
     assert filled["last_enqueued_offset"] == last.offset
     assert filled["last_enqueued_time_utc"] == last.enqueued_time
 
@@ -155,19 +155,19 @@ def test_a_partition_describes_itself_empty_and_filled(serve: Serve) -> None:
 def test_questions_about_what_is_not_there_say_so(serve: Serve) -> None:
     hub = serve(ONE).at()
 
-    async def run() -> None:
+    async def story() -> None:
         async with AioConsumer.from_connection_string(hub, "$Default", **QUICK) as consumer:
             with pytest.raises(EventHubError, match="could not be found"):
                 await consumer.get_partition_properties("5")
 
-    asyncio.run(run())
+    run(story())
 
 
 def test_a_blocked_handler_stops_the_flow_at_its_credit(serve: Serve) -> None:
     served = serve(ONE)
     hub = served.at()
 
-    async def run() -> tuple[int, int]:
+    async def story() -> tuple[int, int]:
         for _ in range(3):
             await send(hub, [bytes(100)] * 1_000)
         release, all_there, got = asyncio.Event(), asyncio.Event(), []
@@ -183,13 +183,13 @@ def test_a_blocked_handler_stops_the_flow_at_its_credit(serve: Serve) -> None:
             take, starting_position="-1", prefetch=300, max_batch_size=100
         )
         async with consuming(consumer, receiving):
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(1.5)
             (reader,) = served.server._hubs["telemetry"].readers["$default", "0"]
             sent_while_blocked = reader.count
             release.set()
             await all_there.wait()
         return sent_while_blocked, len(got)
 
-    sent_while_blocked, got = asyncio.run(run())
+    sent_while_blocked, got = run(story())
     assert sent_while_blocked <= 1_000
     assert got == 3_000

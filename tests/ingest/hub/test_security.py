@@ -16,7 +16,7 @@ from azure.eventhub.exceptions import AuthenticationError, EventHubError
 from ingest.hub import Gate, HubSettings
 from ingest.hub.certificate import context, self_made
 from tests.ingest.hub.conftest import Serve, Served
-from tests.ingest.hub.sdk import QUICK, bodies, counts, receive, send
+from tests.ingest.hub.sdk import QUICK, bodies, counts, receive, run, send
 from tests.ingest.hub.test_tokens import token
 
 KEY = "c2VjcmV0LWtleQ=="
@@ -28,25 +28,25 @@ def locked(serve: Serve) -> Served:
 
 
 def test_the_right_key_opens_the_hub(locked: Served) -> None:
-    asyncio.run(send(locked.at(), ["x"]))
-    assert bodies(asyncio.run(receive(locked.at(), 1))) == ["x"]
+    run(send(locked.at(), ["x"]))
+    assert bodies(run(receive(locked.at(), 1))) == ["x"]
 
 
 def test_a_wrong_key_is_an_authentication_error(locked: Served) -> None:
     wrong = locked.at().replace(KEY, "wrong")
     with pytest.raises(AuthenticationError, match="InvalidSignature"):
-        asyncio.run(send(wrong, ["x"]))
+        run(send(wrong, ["x"]))
 
 
 def test_a_wrong_key_name_is_an_authentication_error(locked: Served) -> None:
     wrong = locked.at().replace("RootManageSharedAccessKey", "somebody")
     with pytest.raises(AuthenticationError):
-        asyncio.run(send(wrong, ["x"]))
+        run(send(wrong, ["x"]))
 
 
 def test_a_wrong_key_learns_nothing_about_the_hub(locked: Served) -> None:
     with pytest.raises(EventHubError, match="InvalidSignature"):
-        asyncio.run(counts(locked.at().replace(KEY, "wrong")))
+        run(counts(locked.at().replace(KEY, "wrong")))
 
 
 def with_token(served: Served, path: str, seconds: float) -> AioProducer:
@@ -72,28 +72,28 @@ def with_token(served: Served, path: str, seconds: float) -> AioProducer:
 def test_a_token_opens_its_path_while_it_lasts(
     locked: Served, path: str, seconds: float, *, opens: bool
 ) -> None:
-    async def run() -> None:
+    async def story() -> None:
         async with with_token(locked, path, seconds) as producer:
-            await producer.send_event(EventData("x"), partition_id="0")
+            await producer.send_batch([EventData("x")])
 
     if opens:
-        asyncio.run(run())
+        run(story())
     else:
         with pytest.raises(EventHubError):
-            asyncio.run(run())
+            run(story())
     count = locked.server._hubs["telemetry"].partitions[0].next
     assert count == int(opens)
 
 
 def test_a_link_ends_when_its_token_does(locked: Served) -> None:
-    async def run() -> None:
-        async with with_token(locked, "telemetry", 3) as producer:
-            await producer.send_event(EventData("in time"), partition_id="0")
-            await asyncio.sleep(4.5)
+    async def story() -> None:
+        async with with_token(locked, "telemetry", 2) as producer:
+            await producer.send_batch([EventData("in time")])
+            await asyncio.sleep(3.2)
             with pytest.raises(EventHubError):
-                await producer.send_event(EventData("too late"), partition_id="0")
+                await producer.send_batch([EventData("too late")])
 
-    asyncio.run(run())
+    run(story())
     assert locked.server._hubs["telemetry"].partitions[0].next == 1
 
 
@@ -103,7 +103,7 @@ def test_tls_with_a_certificate_made_here(serve: Serve, tmp_path: Path) -> None:
     served = serve(tls=context(certificate, key), gate=Gate(KEY))
     assert "UseDevelopmentEmulator" not in served.at()
 
-    async def run() -> list[int]:
+    async def story() -> list[int]:
         trust = {"connection_verify": str(certificate)} | elsewhere(served)
         async with AioProducer.from_connection_string(served.at(), **trust) as producer:
             await producer.send_batch([EventData("sealed")], partition_id="1")
@@ -113,7 +113,7 @@ def test_tls_with_a_certificate_made_here(serve: Serve, tmp_path: Path) -> None:
             told = [await consumer.get_partition_properties(p) for p in "01"]
         return [partition["last_enqueued_sequence_number"] for partition in told]
 
-    assert asyncio.run(run()) == [-1, 0]
+    assert run(story()) == [-1, 0]
 
 
 def elsewhere(served: Served) -> dict[str, Any]:
@@ -129,19 +129,19 @@ def test_a_client_that_does_not_know_the_certificate_turns_away(
 ) -> None:
     served = serve(tls=context(*self_made(tmp_path)))
 
-    async def run() -> None:
+    async def story() -> None:
         async with AioProducer.from_connection_string(served.at(), **elsewhere(served)) as producer:
             await producer.send_batch([EventData("x")])
 
     with pytest.raises(EventHubError, match="CERTIFICATE_VERIFY_FAILED"):
-        asyncio.run(run())
+        run(story())
 
 
 def test_azure_sas_credentials_are_tokens_too(locked: Served) -> None:
     resource = f"sb://127.0.0.1:{locked.port}/telemetry"
     text = token(resource, int(time.time() + 60), KEY)
 
-    async def run() -> None:
+    async def story() -> None:
         producer = AioProducer(
             f"127.0.0.1:{locked.port}",
             "telemetry",
@@ -152,4 +152,4 @@ def test_azure_sas_credentials_are_tokens_too(locked: Served) -> None:
         async with producer:
             await producer.send_event(EventData("x"))
 
-    asyncio.run(run())
+    run(story())
