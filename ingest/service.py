@@ -142,11 +142,28 @@ class _Service:
             hooks=Hooks(
                 last_enqueued=partial(self._last_enqueued, partition),
                 committed=self._dispatcher.kick,
+                checkpoint=partial(self._tell_scalers, partition),
             ),
         )
 
     async def _last_enqueued(self, partition: str) -> int:
         return (await self._parts.source.partition(partition)).last
+
+    async def _tell_scalers(self, partition: str, checkpoint: int) -> None:
+        """Leave a copy of the checkpoint in the SDK's format, for KEDA; nobody else reads it."""
+        identity = self._parts.identity
+        copy: dict[str, str | int | None] = {
+            "fully_qualified_namespace": identity.namespace,
+            "eventhub_name": identity.hub,
+            "consumer_group": identity.consumer_group,
+            "partition_id": partition,
+            "sequence_number": checkpoint,
+            "offset": str(checkpoint),  # not known here; KEDA only wants it not to be empty
+        }
+        try:
+            await self._parts.ownership.update_checkpoint(copy)
+        except Exception as error:  # noqa: BLE001 economy: whatever fails, the next one is right
+            log.debug("no copy of the checkpoint for scalers", why=str(error))
 
     def _is_first(self) -> bool:
         """Tell whether this process owns the lowest partition, whose owner dispatches."""
