@@ -129,7 +129,8 @@ class Scheduler:
             process.answer(process.steps.send, answer)
 
     def split_or_pause(self, process: Process, step: int) -> None:
-        if self.rnd.random() < self.faults.split and isinstance(process.actor, Owner):
+        split = self.rnd.random() < self.faults.split and isinstance(process.actor, Owner)
+        if split and not self.world.wipe_is_due():
             process.actor.redis = self.world.redis.fork()  # it talks to the old server for ever
             self.world.stat["splits"] += 1
         if self.rnd.random() < self.faults.pause:

@@ -149,11 +149,19 @@ class World:
         if self.truth is not None:
             self.backup = dict(self.blob.objects), self.truth.copy()
 
+    def wipe_is_due(self) -> bool:
+        """Tell whether Redis still relies on manifests that the store no longer has."""
+        if self.truth is None:
+            return False
+        mine, log = self.truth.names.store, self.truth.log
+        relied = ((t, keys.n) for t, keys in self.redis.keys.items())
+        return any(store == mine and n >= len(log[p]) for (store, p), n in relied)
+
     def restore_backup(self) -> None:
         """Bring an earlier state of the store back; nothing of the service may be running.
 
         Redis keeps what it has, or loses it; a state of before must not come back later, when
-        owners have attached to what it says now.
+        owners have attached to what it says now, neither by a roll-back nor by a split.
         """
         assert self.backup is not None
         objects, truth = self.backup
