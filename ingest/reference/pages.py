@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ingest.reference import formats, metrics, settings
+from ingest.reference import cli, formats, metrics, settings
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings.page,
     "metrics.md": metrics.page,
     "formats.md": formats.page,
+    "cli.md": cli.page,
 }
 
 
