@@ -56,6 +56,7 @@ class _Sensor:
 
     signal: Signal
     clock_ms: float
+    prefix: str  # of message ids
     at: int = 0
     sent: int = 0
     silent_until: int = 0
@@ -69,7 +70,7 @@ class _Sensor:
         # Something happens, then nothing for a while: chunks do not touch.
         self.clock_ms += (size + rng.exponential(size)) * step_ms
         return Message(
-            f"{self.signal.name}-{self.sent:06d}",
+            f"{self.prefix}-{self.sent:06d}",
             self.signal.name,
             size,
             float(values.sum()),
@@ -95,10 +96,18 @@ class Plan:
     start_ms: float
     _later: list[tuple[int, Message]] = field(default_factory=list)
 
+    @property
+    def _start(self) -> str:
+        """Keep the ids of two plans apart that send to one hub, so that `verify` can."""
+        return f"{int(self.start_ms):x}"
+
     def messages(self) -> Iterator[Message]:
         """Give the next message, for ever."""
         rng = np.random.default_rng(self.seed)
-        sensors = [_Sensor(signal, self.start_ms) for signal in self.signals]
+        sensors = [
+            _Sensor(signal, self.start_ms, f"{signal.name}-{self._start}")
+            for signal in self.signals
+        ]
         burst: list[_Sensor] = []
         for n in range(2**62):
             due = [message for at, message in self._later if at <= n]
@@ -130,7 +139,7 @@ class Plan:
     def _next(self, sensor: _Sensor, n: int, rng: np.random.Generator) -> Message:
         if rng.random() < self.habits.garbage:
             body = GARBAGE[int(rng.integers(len(GARBAGE)))]
-            return Message(f"garbage-{n:06d}", sensor.signal.name, 0, None, body)
+            return Message(f"garbage-{self._start}-{n:06d}", sensor.signal.name, 0, None, body)
         median, sigma = self.habits.chunk
         size = int(np.clip(rng.lognormal(np.log(median), sigma), 1, self.habits.largest))
         return sensor.chunk(size, rng)
