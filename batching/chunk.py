@@ -24,6 +24,7 @@ VERSION = 1
 SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
 DTYPES = ("float64", "float32", "int64", "int32", "int16")
 _DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
+_ITEM_BYTES = tuple(np.dtype(name).itemsize for name in DTYPES)
 _HEAD = struct.Struct("<IBBBBqqIHH")
 _LENGTH = struct.Struct("<I")
 
@@ -129,8 +130,10 @@ def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
     except struct.error as error:
         raise CorruptBuffer("a chunk in the buffer is cut off") from error
     end, start = at + _LENGTH.size + length, at + _HEAD.size
-    if version != VERSION or end > len(view):
+    if version != VERSION or dtype >= len(DTYPES) or not start + name <= end <= len(view):
         raise CorruptBuffer(f"a chunk in the buffer is of version {version} or cut off")
+    if kind == SAMPLES and end - start - name != samples * (8 + channels * _ITEM_BYTES[dtype]):
+        raise CorruptBuffer("a chunk in the buffer does not hold the samples that it names")
     chunk = Encoded(
         kind,
         sequence_number,

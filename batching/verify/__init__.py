@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from batching.errors import SettingError
 from batching.identity import read_store
+from batching.model import Store
 from batching.ports import BlobStore
 from batching.runs.records import list_jobs
 from batching.scope import Scoped
@@ -35,13 +36,14 @@ async def verify(
         What was found; `report.exit_code` and `report.closing_line` sum it up.
 
     Raises:
-        SettingError: there is no store.
+        SettingError: there is no store, or no such partition.
         NewerFormat: a newer Headrace wrote here.
 
     """
     identity = await read_store(root)
     if identity is None:
         raise SettingError(f"{root.uri} holds no headrace.json: no service has written here yet")
+    _known(identity, partitions or ())
     store = Scoped(root, identity.id)
     logs = {
         partition: Log(root, store, identity, partition)
@@ -56,3 +58,10 @@ async def verify(
     if senders is not None:
         senders.judge(report)
     return report
+
+
+def _known(identity: Store, partitions: Sequence[str]) -> None:
+    for partition in partitions:
+        if partition not in identity.start:
+            known = ", ".join(sorted(identity.start, key=int))
+            raise SettingError(f"--partition {partition} is not in this store; known are {known}")

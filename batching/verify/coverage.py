@@ -47,6 +47,18 @@ class Coverage:
 
     def missing(self, upto: int) -> Iterator[tuple[int, int]]:
         """Give the gaps in [start, upto] as [first, last] pairs, in order."""
+        open_gap: tuple[int, int] | None = None
+        for first, last in self._missing_by_block(upto):
+            if open_gap is not None and open_gap[1] + 1 == first:  # it goes on in the next block
+                open_gap = open_gap[0], last
+                continue
+            if open_gap is not None:
+                yield open_gap
+            open_gap = first, last
+        if open_gap is not None:
+            yield open_gap
+
+    def _missing_by_block(self, upto: int) -> Iterator[tuple[int, int]]:
         end = upto - self.start + 1
         for block in range(self._full_below, -(-end // BLOCK)):
             if block in self._full:

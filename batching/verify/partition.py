@@ -1,6 +1,6 @@
 """One partition's log, read from the start: each number in a batch, a dead letter, or ignored."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -26,6 +26,7 @@ class PartitionCheck:
         self._log, self._report, self._watch = record, report, watch
         start = record.identity.start.get(record.partition, 0)
         self._coverage = Coverage(start)
+        self._streams: dict[str, Coverage] = {}
         self._last: dict[Key, int] = {}
         self._ignored: Counter[tuple[int, int]] = Counter()
         self._dead = 0
@@ -39,17 +40,25 @@ class PartitionCheck:
         self._judge(end)
 
     async def _manifests(self) -> AsyncIterator[tuple[int, tuple[Entry, ...]]]:
-        n = await self._first_number()
-        while (entries := await self._log.entries(n)) is not None:
-            yield n, entries
-            n += 1
-
-    async def _first_number(self) -> int:
-        """Give the oldest manifest that retention has left."""
+        """Give all that there are, also behind a hole; retention may have taken the oldest."""
         prefix = f"log/{self._log.hub}/{self._log.partition}/"
+        expected: int | None = None
         async for name in self._log.store.names(prefix):
-            return int(name.rpartition("/")[2].removesuffix(".json"))
-        return 0
+            n = int(name.rpartition("/")[2].removesuffix(".json"))
+            if expected is not None and n > expected:
+                gone = (
+                    f"manifest {expected}"
+                    if n == expected + 1
+                    else f"manifests {expected} to {n - 1}"
+                )
+                self._report.damaged.add(f"partition {self._log.partition}: {gone} is gone")
+            expected = n + 1
+            try:
+                entries = await self._log.entries(n)
+            except CorruptObject as error:
+                self._report.damaged.add(str(error))
+                continue
+            yield n, entries or ()
 
     async def _manifest(self, n: int, entries: tuple[Entry, ...]) -> None:
         tables: dict[str, Any] = {}
@@ -82,13 +91,15 @@ class PartitionCheck:
         self._once(entry, numbers)
         self._agree(entry, numbers, rows, table)
         self._coverage.add(numbers)
+        self._streams.setdefault(entry.stream, Coverage(self._coverage.start)).add(numbers)
         self._count(entry)
         if self._watch is not None:
             self._watch(entry, rows, table)
 
     def _once(self, entry: Entry, numbers: NDArray[np.int64]) -> None:
         """Batches of a key continue each other: rising, each number once."""
-        before = np.concatenate([[self._last.get(entry.key, -1)], numbers[:-1]])
+        earlier = np.concatenate([[self._last.get(entry.key, -1)], numbers[:-1]])
+        before = np.maximum.accumulate(earlier)
         again = numbers[numbers <= before]
         if len(again):
             where = f"partition {self._log.partition}, number {again[0]}, sensor {entry.sensor}"
@@ -131,18 +142,37 @@ class PartitionCheck:
         self._ignored[entry.first, entry.last] += entry.events
 
     def _judge(self, end: int) -> None:
-        """Find gaps up to `end`; ignored events fill those inside their interval, by number."""
-        credit = sorted(self._ignored.items())
-        for first, last in self._coverage.missing(end):
-            missing = last - first + 1
-            for index, ((begin, until), left) in enumerate(credit):
-                inside = min(last, until) - max(first, begin) + 1
-                used = min(missing, left, max(0, inside))
-                missing, credit[index] = missing - used, ((begin, until), left - used)
-            if missing:
-                where = f"partition {self._log.partition}, numbers {first} to {last}"
-                self._report.missing.add(where, missing)
+        self._judge_missing(end)
+        self._judge_streams()
         judged = max(0, end - self._coverage.start + 1)
         self._report.events += judged + self._coverage.count(beyond=end)
         self._report.batched += self._coverage.count() - self._dead
         self._report.partitions[self._log.partition] = {"from": self._coverage.start, "to": end}
+
+    def _judge_missing(self, end: int) -> None:
+        """Find gaps up to `end`; ignored events fill those inside their interval, by number."""
+        credit = deque((*span, events) for span, events in sorted(self._ignored.items()))
+        for first, last in self._coverage.missing(end):
+            missing = last - first + 1
+            while missing and credit and credit[0][0] <= last:
+                begin, until, left = credit.popleft()
+                inside = min(last, until) - max(first, begin) + 1
+                used = min(missing, left, max(0, inside))
+                missing -= used
+                if left > used and until > last:
+                    credit.appendleft((begin, until, left - used))
+                    break
+            if missing:
+                span = f"numbers {first} to {last}"
+                if missing <= last - first:
+                    span = f"{missing} of the numbers {first} to {last}"
+                self._report.missing.add(f"partition {self._log.partition}, {span}", missing)
+
+    def _judge_streams(self) -> None:
+        """Find events in batches of more than one stream: each belongs to the first that fits."""
+        total = sum(coverage.count() for coverage in self._streams.values())
+        if (again := total - self._coverage.count()) > 0:
+            where = (
+                f"partition {self._log.partition}, in more than one of: {', '.join(self._streams)}"
+            )
+            self._report.twice.add(where, again)

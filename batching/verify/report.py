@@ -52,6 +52,7 @@ class Report:
     sensors_left_out: int = 0
     sent: int | None = None  # the senders' side, where it was given
     sent_twice: int = 0  # one message that the sender put into the hub more than once
+    sent_set_aside: int = 0  # sent with samples, found as a dead letter
     partitions: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -103,11 +104,9 @@ class Report:
             name: getattr(self, name)
             for name in ("events", "batched", "batches", "samples", "dead_letters", "ignored")
         }
-        later = {
-            name: getattr(self, name)
-            for name in ("pending_batches", "runs", "failed_runs", "sent", "sent_twice")
-        }
-        return {**counts, **findings, **later, "partitions": self.partitions}
+        later = {name: getattr(self, name) for name in ("pending_batches", "runs", "failed_runs")}
+        senders = {name: getattr(self, name) for name in ("sent", "sent_twice", "sent_set_aside")}
+        return {**counts, **findings, **later, **senders, "partitions": self.partitions}
 
 
 def _count(n: int, one: str, many: str) -> str:
