@@ -1,0 +1,1 @@
+"""What Headrace costs: the whole path against a bare loop, and where the time goes."""

@@ -1,0 +1,172 @@
+"""Where it all runs: a hub in a process of its own, and the service as a user starts it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+from ruamel.yaml import YAML
+
+from batching.adapters.embedded_valkey import EmbeddedValkey
+from batching.adapters.folder import FolderStore
+from batching.verify import Report, verify
+from benchmarks import processes
+from benchmarks.load import CHANNELS, CHUNKS_A_BATCH, Shape
+
+LOOK_SECONDS = 0.02
+START_SECONDS, LONGEST_SECONDS = 30.0, 900.0
+ATTACHED = b'"attached"'  # the service's log line: it opens the link to the hub next
+
+
+class BenchmarkFailed(Exception):
+    """Something did not start, or did not get done; the message has the last words."""
+
+
+class Hub:
+    """An embedded hub with one hub a shape, kept in memory."""
+
+    def __init__(self, folder: Path, shapes: tuple[Shape, ...], partitions: int) -> None:
+        self._ready = folder / "hub.json"
+        hubs = [part for shape in shapes for part in ("--hub", f"{shape.name}:{partitions}")]
+        command = [sys.executable, "-m", "ingest", "hub", "--memory", "--port", "0", *hubs]
+        command += ["--retention-bytes", "8 GiB", "--ready-file", str(self._ready)]
+        with (folder / "hub.log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def connection(self) -> str:
+        """Wait until it listens; give its connection string."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._ready.exists():
+                return str(json.loads(self._ready.read_text())["connection_string"])
+            time.sleep(LOOK_SECONDS)
+        raise BenchmarkFailed(f"the hub did not start: see {self._ready.with_name('hub.log')}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Processor seconds of each process, and the wall clock."""
+
+    wall: float
+    service: float
+    valkey: float
+    hub: float
+
+    def since(self, earlier: "Spent") -> "Spent":
+        """Give the difference."""
+        return Spent(
+            self.wall - earlier.wall,
+            self.service - earlier.service,
+            self.valkey - earlier.valkey,
+            self.hub - earlier.hub,
+        )
+
+
+class Service:
+    """`headrace run` in a folder of its own, with an embedded Valkey and no flow."""
+
+    def __init__(self, folder: Path, hub: Hub, connection: str, shape: Shape) -> None:
+        self._folder, self._hub, self._shape = folder, hub, shape
+        folder.mkdir()
+        self._log = folder / "service.log"
+        environment = {**os.environ, "HEADRACE_EVENT_HUBS_CONNECTION": connection}
+        command = [sys.executable, "-m", "ingest", "run", "--config", str(self._config())]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        self._valkey: int | None = None
+        self._seen: set[Path] = set()
+        self._committed = 0
+
+    def _config(self) -> Path:
+        path = self._folder / "headrace.yaml"
+        with path.open("w") as file:
+            YAML().dump(config(self._folder, self._shape), file)
+        return path
+
+    def wait_until_attached(self) -> Spent:
+        """Wait until the first partition is about to be read; tell what was spent before."""
+        deadline = time.monotonic() + START_SECONDS
+        while ATTACHED not in self._log.read_bytes():
+            self._check(deadline)
+        return self._spent()
+
+    def wait_until_committed(self) -> Spent:
+        """Wait until the last event is in a manifest; tell what was spent by then."""
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while self._count() < self._shape.events:
+            self._check(deadline)
+        return self._spent()
+
+    def _check(self, deadline: float) -> None:
+        if self.process.poll() is not None or time.monotonic() > deadline:
+            words = self._log.read_text(errors="replace")[-2_000:]
+            raise BenchmarkFailed(
+                f"{self._committed} of {self._shape.events} events are committed, "
+                f"the service says: {words}"
+            )
+        time.sleep(LOOK_SECONDS)
+
+    def _count(self) -> int:
+        """Count the events in manifests."""
+        for path in self._folder.glob("blobs/*/log/*/*/*/*.json"):
+            if path not in self._seen:
+                self._seen.add(path)
+                entries = json.loads(path.read_bytes())["entries"]
+                self._committed += sum(entry["events"] for entry in entries)
+        return self._committed
+
+    def _spent(self) -> Spent:
+        if self._valkey is None:
+            url = EmbeddedValkey(self._folder / "valkey").url
+            with redis.Redis.from_url(url) as client:
+                self._valkey = int(client.info("server")["process_id"])
+        return Spent(
+            time.perf_counter(),
+            processes.cpu_seconds(self.process.pid),
+            processes.cpu_seconds(self._valkey),
+            processes.cpu_seconds(self._hub.process.pid),
+        )
+
+    def peak_bytes(self) -> int:
+        """Give the most memory that the service has had."""
+        return processes.peak_bytes(self.process.pid)
+
+    def proven(self) -> Report:
+        """Stop the service, and verify what lies in its store.
+
+        Raises:
+            BenchmarkFailed: something is missing or there twice.
+
+        """
+        processes.end(self.process)
+        report = asyncio.run(verify(FolderStore(self._folder / "blobs", read_only=True)))
+        if report.wrong or report.batched != self._shape.events:
+            raise BenchmarkFailed(report.closing_line())
+        return report
+
+
+def config(folder: Path, shape: Shape) -> dict[str, Any]:
+    """Give the service's settings; batches are full after so many chunks, never too old."""
+    return {
+        "data": str(folder),
+        "source": {"event_hubs": {"namespace": "localhost", "hub": shape.name}},
+        "http": {"port": 0},
+        "bundle": {"linger": "100 ms"},  # the last batch would wait that long for others
+        "streams": {
+            "motion": {
+                "sensor": {"property": "sensor"},
+                "decode": {
+                    "format": "json",
+                    "time": {"field": "t", "unit": "ms"},
+                    "channels": list(CHANNELS),
+                },
+                "seal": {"max_samples": None, "max_chunks": CHUNKS_A_BATCH, "max_age": "1 d"},
+            }
+        },
+    }

@@ -1,0 +1,50 @@
+"""Each benchmark runs through at its smallest size and measures; speeds are not judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def figures(*command: str) -> dict[str, dict[str, Any]]:
+    """Run a benchmark; give its figures by name."""
+    ran = subprocess.run(
+        [sys.executable, "-m", *command, "--quick"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-3_000:]
+    about, *lines = (json.loads(line) for line in ran.stdout.splitlines())
+    assert about["cores"] >= 1
+    assert all(line["figure"] in ran.stderr for line in lines), "the table shows each figure"
+    return {line["figure"]: line for line in lines}
+
+
+def test_the_whole_path_is_measured_against_both_bare_loops(tmp_path: Path) -> None:
+    found = figures("benchmarks.whole_path", "--folder", str(tmp_path))
+    for shape in ("large", "small"):
+        for loop in ("bare", "bare_sdk", "whole"):
+            assert found[f"{shape}.{loop}.events_per_second"]["median"] > 0
+            assert found[f"{shape}.{loop}.cpu"]["median"] > 0
+        assert found[f"{shape}.whole.peak_memory"]["median"] > 10
+        assert found[f"{shape}.whole_to_bare.cpu"]["median"] > 1, "it does more than a bare loop"
+    assert all(len(figure["runs"]) == 1 for figure in found.values())
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_each_part_of_the_path_is_measured_alone(tmp_path: Path) -> None:
+    found = figures("benchmarks.parts", "--folder", str(tmp_path))
+    parts = ("1_sdk_receive", "2_plain_values", "3_decode", "4_plan", "5_append", "6_commit")
+    assert {f"{s}.{p}.{c}" for s in ("large", "small") for p in parts for c in ("wall", "cpu")} == (
+        set(found)
+    )
+    assert all(figure["median"] > 0 for figure in found.values())
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
