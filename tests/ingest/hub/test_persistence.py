@@ -1,5 +1,6 @@
 """What the hub keeps over restarts and kills, seen by the SDK."""
 
+import gc
 import asyncio
 import json
 import os
@@ -98,23 +99,29 @@ def hub_process(data: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[st
         process.communicate()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's socket
+def send_and_kill(process: subprocess.Popen[str], connection: str, after: int) -> list[str]:
+    """Send batches of 20, kill the hub after so many events, give those that were accepted."""
+    accepted: list[str] = []
+    producer = EventHubProducerClient.from_connection_string(connection, retry_total=0)
+    with producer:
+        while True:
+            batch = [f"{len(accepted) + i}" for i in range(20)]
+            if len(accepted) == after:
+                os.kill(process.pid, signal.SIGKILL)
+            try:
+                producer.send_batch([EventData(body) for body in batch])
+            except EventHubError:
+                return accepted
+            accepted += batch
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_was_accepted_survives_kill_9(data: Path) -> None:
     data.mkdir()
-    accepted: list[str] = []
     with hub_process(data) as (process, connection):
-        producer = EventHubProducerClient.from_connection_string(connection, retry_total=0)
-        with producer:
-            while True:
-                batch = [f"{len(accepted) + i}" for i in range(20)]
-                if len(accepted) == 300:
-                    os.kill(process.pid, signal.SIGKILL)
-                try:
-                    producer.send_batch([EventData(body) for body in batch])
-                except EventHubError:
-                    break
-                accepted += batch
+        accepted = send_and_kill(process, connection, after=300)
         port = int(connection.split(":")[2].split(";")[0])
+    gc.collect()  # the SDK leaves its broken socket to the collector: here, not in another test
     assert len(accepted) >= 300
     with hub_process(data, port) as (process, connection):
         got = run(receive(connection, len(accepted)))
