@@ -22,6 +22,7 @@ GUIDES = [
     for path in PAGES
     if path == ROOT / "README.md" or path.parent.name in ("tutorial", "how-to")
 ]
+ROOMS = ("ingest", "batching", "flows", "tests")
 REFERENCE = ROOT / "docs" / "reference"
 SECRETS = {
     "HEADRACE_IOT_HUB_CONNECTION": "Endpoint=sb://example.net/;SharedAccessKey=a2V5",
@@ -124,6 +125,16 @@ def test_every_metric_and_variable_is_there(page: Path) -> None:
         assert f"`{plain}`" in known, f"{page.name} names the metric {name}"
     for name in set(re.findall(r"\bHEADRACE_[A-Z_]*[A-Z]\b", page.read_text())):
         assert f"`{name}`" in known, f"{page.name} names the variable {name}"
+
+
+@named(PAGES)
+def test_every_file_of_the_house_is_where_it_is_said_to_be(page: Path) -> None:
+    files = {path.name for room in ROOMS for path in (ROOT / room).rglob("*.*")}
+    for name in re.findall(r"`([\w./]+)`", prose(page)):
+        if name.startswith(tuple(f"{room}/" for room in ROOMS)):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+        elif re.fullmatch(r"\w+\.(py|lua)", name) and not name.endswith("_flow.py"):
+            assert name in files, f"{page.name} names {name}"
 
 
 @named(GUIDES)
