@@ -20,7 +20,10 @@ demo: setup  ## the main job on this machine: real sensor data in, flows run, ev
 	@$(BIN)/headrace demo
 
 test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs, kills
-	@$(BIN)/pytest
+	@$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow'
+
+test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at their smallest
+	@$(BIN)/pytest -q -m slow
 
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
@@ -28,4 +31,4 @@ check: setup  ## format, lint, types, rooms
 bench: setup  ## measure: events a second through the whole path against a bare loop
 	@$(BIN)/python -m benchmarks.whole_path
 
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test test-slow check bench

@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,7 +110,7 @@ class Plant:
             type(s)(f"{s.name}.{seed}", s.channels, s.rate_hz, s.values)
             for s in signals("smartwatch", sensors, seed=seed)
         ]
-        plan = Plan(chosen, Habits(**{"garbage": 0.01, **habits}), seed, time.time() * 1_000)
+        plan = Plan(chosen, Habits(**{"garbage": 0.0, **habits}), seed, time.time() * 1_000)
         sender = Sender(self.connection, HUB, log=self.senders)
         await sender.send(plan, events=events, rate=rate, stop=asyncio.Event())
 
@@ -126,6 +128,16 @@ class Plant:
                     await client.send_batch([event], partition_key=partition_key)
 
         asyncio.run(run())
+
+    def drain(self) -> None:
+        """Ask the service that started last to seal and commit everything it owns."""
+        port = json.loads((self.folder / "http.json").read_text())["port"]
+        token = (self.folder / "http-token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{port}/drain"
+        request = urllib.request.Request(url, method="POST", headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            assert answer.status == 200
 
     def report(self, *, against: bool = True) -> Report:
         senders = Senders.read(self.senders) if against and self.senders.exists() else None

@@ -18,13 +18,16 @@ def valkey(folder: Path) -> "redis.Redis[bytes]":
 def test_a_service_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
     with running(Plant(tmp_path)) as plant:
         first = plant.start()
-        plant.send(300)
+        plant.send(300, garbage=0.02)
         plant.until(lambda report: report.batched > 50)
         first.kill()
         first.wait()
         plant.send(300)
         plant.start()
+        plant.until(lambda report: report.batched > 500)
+        plant.drain()  # dead letters wait for a minute otherwise
         report = plant.complete()
+        assert report.dead_letters > 0
         assert report.sent == plant.senders.read_text().count("\n")
         plant.stop()
         assert plant.services[-1].returncode == 0
