@@ -1,7 +1,7 @@
 """What the hub keeps over restarts and kills, seen by the SDK."""
 
-import gc
 import asyncio
+import gc
 import json
 import os
 import signal

@@ -183,7 +183,8 @@ def test_a_blocked_handler_stops_the_flow_at_its_credit(serve: Serve) -> None:
             take, starting_position="-1", prefetch=300, max_batch_size=100
         )
         async with consuming(consumer, receiving):
-            await asyncio.sleep(1.5)
+            await served.until_readers(1)
+            await asyncio.sleep(1.0)
             (reader,) = served.server._hubs["telemetry"].readers["$default", "0"]
             sent_while_blocked = reader.count
             release.set()
