@@ -58,6 +58,13 @@ class View:
             self._reach.popleft()
 
 
+async def oldest_manifest(store: BlobStore, hub: str, partition: str) -> int | None:
+    """Give the number of the oldest manifest that retention has left; None if there is none."""
+    async for name in store.names(f"log/{hub}/{partition}/"):
+        return int(name.rpartition("/")[2].removesuffix(".json"))
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """Where one partition's manifests and position lie, and whose they are."""

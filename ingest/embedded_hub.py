@@ -40,13 +40,13 @@ class EmbeddedHub:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._users = (self._folder / "users.lock").open("a")
         fcntl.flock(self._users, fcntl.LOCK_SH)
-        if (found := await self._answering()) is not None:
+        if (found := await self.running()) is not None:
             return found
         self._ready.unlink(missing_ok=True)
         self._process = process = self._spawn()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            if (found := await self._answering()) is not None:
+            if (found := await self.running()) is not None:
                 return found
             await asyncio.sleep(0.05)
         raise SettingError(f"source.embedded: the hub does not start: {self._last_words()}")
@@ -63,7 +63,7 @@ class EmbeddedHub:
             command += ["--group", hub.consumer_group]
         return [*command, "--ready-file", str(self._ready)]
 
-    async def _answering(self) -> str | None:
+    async def running(self) -> str | None:
         """Give the connection string in the ready file, if something listens at its port."""
         ready = self._said()
         try:
@@ -95,7 +95,7 @@ class EmbeddedHub:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return
-            if isinstance(pid, int) and await self._answering() is not None:
+            if isinstance(pid, int) and await self.running() is not None:
                 os.kill(pid, signal.SIGTERM)
                 await asyncio.to_thread(self._wait_for_end, pid)
                 self._ready.unlink(missing_ok=True)

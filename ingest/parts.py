@@ -35,10 +35,11 @@ from ingest.metrics import IngestMetrics
 from ingest.ownership.folder import FolderCheckpointStore
 from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
 from ingest.settings.source import EventHubs, IotHub, connection_parts
-from ingest.source import HubAddress, Source
+from ingest.source import HubAddress, Source, SourceUnavailable
 
 EMBEDDED_NAMESPACE = "embedded"
 LOOK_SECONDS = 2.0
+ANSWER_SECONDS = 10.0
 log = structlog.get_logger()
 
 
@@ -224,16 +225,43 @@ async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Sourc
         secret = chosen.connection_string
         connection = secret.get_secret_value() if secret is not None else None
         namespace = _namespace(chosen)
-    credential = None
-    if connection is None:
-        credential = await _entra(stack)
-    address = HubAddress(
-        _hub_name(settings), chosen.consumer_group, connection, namespace, credential
-    )
+    return await _connect(settings, connection, namespace, stack), namespace
+
+
+async def _connect(
+    settings: Settings, connection: str | None, namespace: str, stack: AsyncExitStack
+) -> Source:
+    credential = await _entra(stack) if connection is None else None
+    group = settings.source.chosen.consumer_group
+    address = HubAddress(_hub_name(settings), group, connection, namespace, credential)
     receive = settings.receive
     source = Source(address, prefetch=receive.prefetch, batch=receive.max_batch)
     stack.push_async_callback(source.close)
-    return source, namespace
+    return source
+
+
+async def last_enqueued(settings: Settings) -> dict[str, int] | None:
+    """Ask the hub for the last number of each partition; None if it does not answer.
+
+    An embedded hub is asked if it runs, and not started.
+    """
+    chosen = settings.source.chosen
+    async with AsyncExitStack() as stack:
+        if isinstance(chosen, EmbeddedHubSettings):
+            found = await EmbeddedHub(settings.data / "hub", chosen).running()
+            if found is None:
+                return None
+            source = await _connect(settings, found, EMBEDDED_NAMESPACE, stack)
+        else:
+            secret = chosen.connection_string
+            known = secret.get_secret_value() if secret is not None else None
+            source = await _connect(settings, known, _namespace(chosen), stack)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                partitions = (await source.facts()).partitions
+                return {p: (await source.partition(p)).last for p in partitions}
+        except (SourceUnavailable, TimeoutError):
+            return None
 
 
 def _namespace(chosen: EventHubs | IotHub) -> str:

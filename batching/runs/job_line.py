@@ -104,7 +104,7 @@ class JobLine:
 
     async def _begin(self) -> None:
         """Create the record without batches with which a job begins."""
-        place = self._manifests.end if self.job.start == NOW else self._manifests.first
+        place = self._manifests.end if self.job.start == NOW else self._manifests.oldest
         vector = {partition: await place(partition) for partition in self._partitions}
         if await self._create(vector, vector, ()):
             log.info("job begins", job=self.job.name, at=self.job.start, manifests=vector)

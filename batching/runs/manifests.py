@@ -8,6 +8,7 @@ from batching import names
 from batching.errors import LogTrimmed
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.ports import BlobStore, Clock
+from batching.view import oldest_manifest
 
 CACHED_ENTRIES = 20_000
 LOOK_AT_POSITION_NS = 60 * 10**9
@@ -77,6 +78,11 @@ class Manifests:
         name = names.position(self._identity.hub_id, partition)
         raw = await self._store.get(name)
         return 0 if raw is None else load(Position, name, raw).first
+
+    async def oldest(self, partition: str) -> int:
+        """Give the number of the oldest manifest that is there, by listing."""
+        found = await oldest_manifest(self._store, self._identity.hub_id, partition)
+        return await self.first(partition) if found is None else found
 
     async def end(self, partition: str) -> int:
         """Give the number of the next manifest, by listing."""

@@ -1,6 +1,6 @@
 """The proof: what lies in the store against what the hub numbered and what the senders logged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from batching.errors import SettingError
 from batching.identity import read_store
@@ -23,6 +23,7 @@ async def verify(
     partitions: Sequence[str] | None = None,
     upto: int | None = None,
     senders: Senders | None = None,
+    last_enqueued: Mapping[str, int] | None = None,
 ) -> Report:
     """Account for every sequence number and every batch, beside a live service or without one.
 
@@ -31,6 +32,8 @@ async def verify(
         partitions: the ones to judge; all that the store knows where None.
         upto: judge numbers up to this one instead of the checkpoint.
         senders: what was sent, to be held against what is there.
+        last_enqueued: the hub's last number by partition; what lies between it and the
+            checkpoint is counted as open, and what was sent and is not found may be there.
 
     Returns:
         What was found; `report.exit_code` and `report.closing_line` sum it up.
@@ -52,7 +55,8 @@ async def verify(
     report = Report()
     for log in logs.values():
         watch = None if senders is None else senders.watch
-        await PartitionCheck(log, report, watch).run(upto)
+        last = None if last_enqueued is None else last_enqueued.get(log.partition)
+        await PartitionCheck(log, report, watch, last).run(upto)
     for job in await list_jobs(store):
         await JobCheck(logs, job, report).run()
     if senders is not None:

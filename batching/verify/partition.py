@@ -22,8 +22,15 @@ Watcher = Callable[[Entry, Any, Any], None]  # entry, its rows of chunks, its ta
 class PartitionCheck:
     """Walks manifests in order and fills the report."""
 
-    def __init__(self, record: Log, report: Report, watch: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        record: Log,
+        report: Report,
+        watch: Watcher | None = None,
+        last_enqueued: int | None = None,
+    ) -> None:
         self._log, self._report, self._watch = record, report, watch
+        self._last_enqueued = last_enqueued
         start = record.identity.start.get(record.partition, 0)
         self._coverage = Coverage(start)
         self._streams: dict[str, Coverage] = {}
@@ -145,7 +152,10 @@ class PartitionCheck:
         self._judge_missing(end)
         self._judge_streams()
         judged = max(0, end - self._coverage.start + 1)
-        self._report.events += judged + self._coverage.count(beyond=end)
+        beyond = self._coverage.count(beyond=end)
+        waiting = 0 if self._last_enqueued is None else self._last_enqueued - end - beyond
+        self._report.open += max(0, waiting)
+        self._report.events += judged + beyond + max(0, waiting)
         self._report.batched += self._coverage.count() - self._dead
         self._report.partitions[self._log.partition] = {"from": self._coverage.start, "to": end}
 

@@ -40,6 +40,7 @@ class Report:
     samples: int = 0
     dead_letters: int = 0
     ignored: int = 0
+    open: int = 0  # in the hub or in open batches, as far as the hub was asked
     missing: Finding = field(default_factory=Finding)
     twice: Finding = field(default_factory=Finding)
     damaged: Finding = field(default_factory=Finding)  # an object that says something else
@@ -63,7 +64,8 @@ class Report:
     @property
     def pending(self) -> bool:
         """Something is not done yet, or a run has failed for good."""
-        return bool(self.pending_batches or self.runs["running"] or self.runs["failed"])
+        waiting = self.open or self.pending_batches or self.runs["running"]
+        return bool(waiting or self.runs["failed"])
 
     def exit_code(self, *, allow_pending: bool) -> int:
         """Give 1 where something is wrong, 3 where something is pending, 0 otherwise."""
@@ -79,6 +81,8 @@ class Report:
             parts.append(_count(self.dead_letters, "dead letter", "dead letters"))
         if self.ignored:
             parts.append(f"{self.ignored:,} ignored")
+        if self.open:
+            parts.append(f"{self.open:,} not sealed yet")
         runs = [_count(self.runs["succeeded"], "run succeeded", "runs succeeded")]
         runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
         if self.pending_batches:
@@ -104,7 +108,9 @@ class Report:
             name: getattr(self, name)
             for name in ("events", "batched", "batches", "samples", "dead_letters", "ignored")
         }
-        later = {name: getattr(self, name) for name in ("pending_batches", "runs", "failed_runs")}
+        later = {
+            name: getattr(self, name) for name in ("open", "pending_batches", "runs", "failed_runs")
+        }
         senders = {name: getattr(self, name) for name in ("sent", "sent_twice", "sent_set_aside")}
         return {**counts, **findings, **later, **senders, "partitions": self.partitions}
 

@@ -8,7 +8,7 @@ import ssl
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import structlog
 import typer
@@ -16,7 +16,7 @@ import typer
 from batching.errors import SettingError
 from ingest.hub import Gate, HubServer, HubSettings, Retention
 from ingest.hub.certificate import context, self_made
-from ingest.hub.units import seconds, size_bytes
+from ingest.units import Duration, Size
 
 AMQP_PORT, AMQPS_PORT = 5672, 5671
 _DEFAULT_PARTITIONS = 4
@@ -26,6 +26,19 @@ Example: two hubs, kept on disk for seven days, with a key
 
   HEADRACE_HUB_KEY=secret headrace hub --hub telemetry:8 --hub alarms:2 --retention "7 d"
 """
+
+
+Quantity = TypeVar("Quantity", Duration, Size)
+
+
+def _read(kind: type[Quantity], option: str, text: str) -> Quantity:
+    try:
+        found = kind.read(text)
+    except ValueError as error:
+        raise SettingError(f"{option}: {error}") from error
+    if found <= 0:
+        raise SettingError(f"{option}: must be above zero, got {text}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,9 @@ def hub(
 ) -> None:
     """Run an embedded Event Hubs that the unmodified azure-eventhub SDK talks to."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
-    limit = size_bytes("--retention-bytes", retention_bytes) if retention_bytes else None
+    limit = _read(Size, "--retention-bytes", retention_bytes) if retention_bytes else None
     kept = Retention(
-        max_age_seconds=seconds("--retention", retention),
+        max_age_seconds=_read(Duration, "--retention", retention),
         max_bytes=_MEMORY_BYTES if memory and limit is None else limit,
     )
     groups = tuple(group or ())

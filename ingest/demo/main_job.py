@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,7 +125,7 @@ class Demo:
                 if not done:
                     with contextlib.suppress(Unreachable):  # it is on its way up again
                         await self.service.drain()
-                report = await self.verify()
+                report = await self.verify(last)
                 done = all(report.partitions.get(p, {}).get("to", -1) >= n for p, n in last.items())
                 if done and not report.pending:
                     return report
@@ -136,10 +136,11 @@ class Demo:
         finally:
             await source.close()
 
-    async def verify(self) -> Report:
-        """Hold what lies in the store against what the sensors logged."""
+    async def verify(self, last_enqueued: Mapping[str, int]) -> Report:
+        """Hold what lies in the store against what the sensors logged, and what the hub has."""
         senders = Senders.read(self.folder / "senders.jsonl")
-        return await verify(FolderStore(self.folder / "blobs", read_only=True), senders=senders)
+        store = FolderStore(self.folder / "blobs", read_only=True)
+        return await verify(store, senders=senders, last_enqueued=last_enqueued)
 
 
 def new_folder(data: Path) -> Path:
