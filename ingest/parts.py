@@ -18,7 +18,7 @@ from batching.adapters.local_launcher import LocalLauncher
 from batching.adapters.redis_server import open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
-from batching.errors import BatchError, SettingError
+from batching.errors import BatchError, SettingError, StoreUnavailable
 from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
@@ -38,6 +38,8 @@ from ingest.settings.source import EventHubs, IotHub, connection_parts
 from ingest.source import HubAddress, Source, SourceUnavailable
 
 EMBEDDED_NAMESPACE = "embedded"
+START_SECONDS = 25.0
+FLOWS_CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"  # the one that Azure's own tools read too
 LOOK_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 log = structlog.get_logger()
@@ -100,14 +102,22 @@ async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStor
     from batching.adapters.azure_account import azure_store  # noqa: PLC0415, half a second
 
     secret = azure.connection_string
-    return await azure_store(
-        azure.container,
-        account=azure.account,
-        prefix=azure.prefix,
-        connection_string=secret.get_secret_value() if secret is not None else None,
-        endpoint=azure.endpoint,
-        read_only=read_only,
-    )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            return await azure_store(
+                azure.container,
+                account=azure.account,
+                prefix=azure.prefix,
+                connection_string=secret.get_secret_value() if secret is not None else None,
+                endpoint=azure.endpoint,
+                read_only=read_only,
+            )
+    except TimeoutError as error:
+        raise StoreUnavailable(
+            f"blobs.azure: container {azure.container}: no answer within {START_SECONDS:.0f} s"
+        ) from error
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"blobs.azure: {error}") from error
 
 
 async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
@@ -174,8 +184,20 @@ def _rules(settings: Settings) -> Rules:
 def _launcher(settings: Settings) -> LocalLauncher:
     flows = {job.flow: settings.flow_file(job.flow) for job in settings.every_job()}
     return LocalLauncher(
-        settings.data, flows, processes=settings.local_runs, python=settings.interpreter
+        settings.data,
+        flows,
+        processes=settings.local_runs,
+        python=settings.interpreter,
+        environment=_flows_sign_in(settings),
     )
+
+
+def _flows_sign_in(settings: Settings) -> dict[str, str]:
+    """Let flows into the store by the connection string that the service uses, if it has one."""
+    azure = settings.blobs.azure
+    if azure is None or azure.connection_string is None or settings.blobs_folder is not None:
+        return {}
+    return {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
 
 
 async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:

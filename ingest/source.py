@@ -7,7 +7,7 @@ error; then the task ends here and its caller opens it again.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from ingest.event import Event
 
 OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
 CLOSE_SECONDS = 3.0
+ANSWER_SECONDS = 20.0
 Handler = Callable[[Sequence[EventData]], Awaitable[None]]
 
 
@@ -79,7 +80,24 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except (EventHubError, OSError, TimeoutError) as error:
-        raise SourceUnavailable(f"{what}: {error}") from error
+        raise SourceUnavailable(f"{what}: {said(error)}") from error
+
+
+@contextlib.asynccontextmanager
+async def _answering(what: str) -> AsyncIterator[None]:
+    """Bound a question: a host that takes connections and says nothing holds the SDK for hours."""
+    with _translated(what):
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
+
+
+def said(error: BaseException) -> str:
+    """Give what an error of the SDK says in one line; the others repeat it."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 class Source:
@@ -96,7 +114,7 @@ class Source:
             SourceUnavailable: it did not answer, or refused.
 
         """
-        with _translated(f"hub {self._address.hub}"):
+        async with _answering(f"source: hub {self._address.hub}"):
             found = await self._client.get_eventhub_properties()
         created_ms = round(found["created_at"].timestamp() * 1_000)
         return HubFacts(created_ms, tuple(found["partition_ids"]))
@@ -108,7 +126,7 @@ class Source:
             SourceUnavailable: the hub did not answer, or refused.
 
         """
-        with _translated(f"partition {partition} of hub {self._address.hub}"):
+        async with _answering(f"source: partition {partition} of hub {self._address.hub}"):
             found = await self._client.get_partition_properties(partition)
         return PartitionFacts(
             int(found["beginning_sequence_number"]),
@@ -181,7 +199,7 @@ class _Feed:
             await asyncio.Event().wait()
 
     async def on_error(self, _: PartitionContext | None, error: Exception) -> None:
-        self._tell(SourceUnavailable(f"the link to the hub broke: {error}"))
+        self._tell(SourceUnavailable(f"the link to the hub broke: {said(error)}"))
 
     def _tell(self, error: Exception) -> None:
         if not self.trouble.done():

@@ -46,7 +46,7 @@ class Habits:
         for name in ("late", "repeated", "garbage", "burst", "silence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingError(f"--{name}: expected a share from 0 to 1")
-        if self.chunk[0] < 1 or self.chunk[1] < 0:
+        if not (1 <= self.chunk[0] < np.inf and 0 <= self.chunk[1] < np.inf):
             raise SettingError("--chunk: expected a median of at least 1 and a sigma of at least 0")
 
 
@@ -73,7 +73,7 @@ class _Sensor:
             f"{self.prefix}-{self.sent:06d}",
             self.signal.name,
             size,
-            float(values.sum()),
+            float(np.nansum(values)),
             _json(times, self.signal.channels, values),
         )
 

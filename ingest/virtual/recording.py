@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -100,8 +102,9 @@ def _from_file(path: Path) -> list[Signal]:
         raise SettingError(f"--recording {path}: no such file")
     try:
         found = readers[path.suffix](path)
-    except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowInvalid, OSError, ValueError, KeyError, BadZipFile) as error:
         raise SettingError(f"--recording {path}: cannot be read: {error}") from error
+    found = [signal for signal in found if len(signal.values)]
     if not found:
         raise SettingError(f"--recording {path}: holds no numbers")
     return found
@@ -109,13 +112,24 @@ def _from_file(path: Path) -> list[Signal]:
 
 def _npz(path: Path) -> list[Signal]:
     """Read one sensor per array of shape (n,) or (n, channels)."""
+    numbers: dict[str, NDArray[np.generic]] = {}
+    with path.open("rb") as file, ZipFile(file):
+        pass  # numpy takes a file that is no archive for something else
     with np.load(path, allow_pickle=False) as held:
-        numbers = {k: np.atleast_2d(held[k].T).T for k in held if held[k].dtype.kind in "fiu"}
+        for name in held:
+            array = held[name]
+            if array.dtype.kind in "fiu" and array.ndim in (1, 2):
+                numbers[name] = array.reshape(len(array), -1)
     return [
-        Signal(name, tuple(f"c{i}" for i in range(values.shape[1])), RATE_HZ, values.astype(float))
+        Signal(name, tuple(f"c{i}" for i in range(values.shape[1])), RATE_HZ, _sendable(values))
         for name, values in numbers.items()
-        if len(values) > 1
     ]
+
+
+def _sendable(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Make what JSON cannot hold a missing value."""
+    plain = values.astype(np.float64)
+    return np.where(np.isfinite(plain), plain, np.nan)
 
 
 def _csv(path: Path) -> list[Signal]:
@@ -136,7 +150,7 @@ def _table(table: pa.Table, name: str) -> list[Signal]:
     )
     if not channels:
         return []
-    values = np.column_stack([table[c].to_numpy().astype(float) for c in channels])
+    values = _sendable(np.column_stack([table[c].to_numpy() for c in channels]))
     if "sensor" not in table.schema.names:
         return [Signal(name, channels, RATE_HZ, values)]
     sensors = np.asarray(table["sensor"].to_pylist())

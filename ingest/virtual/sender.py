@@ -16,11 +16,13 @@ from azure.eventhub.aio import EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 
 from batching.errors import SettingError, Transient
+from ingest.source import said
 from ingest.virtual.plan import Message, Plan
 
 TICK_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 5.0
 PATIENCE = 6
+ANSWER_SECONDS = 20.0
 Answer = TypeVar("Answer")
 
 
@@ -46,9 +48,7 @@ class Sender:
         log: Path | None = None,
         progress: Callable[[Sent], None] = lambda _: None,
     ) -> None:
-        self._client = EventHubProducerClient.from_connection_string(
-            connection_string, eventhub_name=hub, retry_total=2
-        )
+        self._client = _client(connection_string, hub)
         self._partitions, self._log, self._progress = partitions, log, progress
         self.sent = Sent()
 
@@ -104,13 +104,18 @@ class Sender:
         return {"partition_id": self._partitions[chosen]}
 
     async def _answered(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Repeat a call while the hub is away; a message may then be in the hub twice."""
+        """Repeat a call while the hub is away; a message may then be in the hub twice.
+
+        A hub that has not accepted anything yet is told at once: its address may be wrong.
+        """
         for attempt in itertools.count(1):
             try:
-                return await call()
-            except (EventHubError, OSError) as error:
-                if attempt >= PATIENCE:
-                    raise Transient(f"the hub does not accept events: {error}") from error
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await call()
+            except (EventHubError, OSError, TimeoutError) as error:
+                if attempt >= PATIENCE or not self.sent.events:
+                    why = said(error) if str(error) else f"no answer within {ANSWER_SECONDS:.0f} s"
+                    raise Transient(f"the hub does not accept events: {why}") from error
                 await asyncio.sleep(min(0.2 * 2**attempt, LONGEST_WAIT_SECONDS))
         raise AssertionError
 
@@ -123,6 +128,18 @@ class Sender:
         if log is not None:
             log.writelines(_line(message) for message in messages)
             log.flush()
+
+
+def _client(connection_string: str, hub: str) -> EventHubProducerClient:
+    try:
+        return EventHubProducerClient.from_connection_string(
+            connection_string, eventhub_name=hub, retry_total=2
+        )
+    except ValueError as error:  # the SDK's words may quote the key
+        raise SettingError(
+            "--to: expected an Event Hubs connection string, such as"
+            " Endpoint=sb://<namespace>/;SharedAccessKeyName=<name>;SharedAccessKey=<key>"
+        ) from error
 
 
 def _fill(batch: EventDataBatch, messages: Sequence[Message]) -> int:
@@ -167,8 +184,12 @@ def _opened(path: Path | None) -> Iterator[TextIO | None]:
     if path is None:
         yield None
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as log:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise SettingError(f"--log {path}: cannot be written: {error.strerror}") from error
+    with log:
         yield log
 
 
