@@ -139,6 +139,9 @@ class Plant:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             assert answer.status == 200
 
+    def has_store(self) -> bool:
+        return (self.folder / "blobs" / "headrace.json").exists()
+
     def report(self, *, against: bool = True) -> Report:
         senders = Senders.read(self.senders) if against and self.senders.exists() else None
         store = FolderStore(self.folder / "blobs", read_only=True)
@@ -149,7 +152,7 @@ class Plant:
         deadline = time.monotonic() + PATIENCE_SECONDS
         report = None
         while time.monotonic() < deadline:
-            if (self.folder / "blobs" / "headrace.json").exists():
+            if self.has_store():
                 report = self.report()
                 if done(report):
                     return report
