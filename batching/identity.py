@@ -1,7 +1,8 @@
 """The first object of a store: which hub and group it belongs to, and since when."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from batching import names
 from batching.errors import SettingError, WrongStore
@@ -23,7 +24,7 @@ async def open_store(
     hub: str,
     created_ms: int,
     consumer_group: str,
-    start: Mapping[str, int],
+    start: Callable[[], Awaitable[Mapping[str, int]]],
 ) -> Store:
     """Give the store's identity, creating it where the store is new.
 
@@ -34,7 +35,7 @@ async def open_store(
         hub: name of the hub.
         created_ms: creation time of the hub, milliseconds UTC.
         consumer_group: the only group that this store is filled from.
-        start: for a new store, the first sequence number that counts, by partition.
+        start: is asked for a new store alone: the first number that counts, by partition.
 
     Raises:
         SettingError: the store belongs to another hub or group.
@@ -47,13 +48,15 @@ async def open_store(
         hub=hub,
         hub_id=wanted,
         consumer_group=consumer_group,
-        start=dict(start),
+        start={},
         created=clock.now_ns(),
     )
     found = await read_store(store)
-    if found is None and await store.create(names.STORE, [dump(fresh)]):
-        return fresh
-    found = found or await read_store(store)
+    if found is None:
+        fresh = replace(fresh, start=dict(await start()))
+        if await store.create(names.STORE, [dump(fresh)]):
+            return fresh
+        found = await read_store(store)
     if found is None:
         raise WrongStore(f"{store.uri}: {names.STORE} came and went, is somebody deleting here?")
     _same_source(found, fresh, store.uri)

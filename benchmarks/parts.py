@@ -124,12 +124,16 @@ class Bench:
     committer: Committer
 
 
+async def _from_zero() -> dict[str, int]:
+    return {"0": 0}
+
+
 @asynccontextmanager
 async def _bench(folder: Path, shape: Shape) -> AsyncIterator[Bench]:
     settings = Settings.model_validate(place.config(folder, shape))
     root, clock = FolderStore(folder / "blobs"), SystemClock()
     facts: dict[str, Any] = {"namespace": "ns", "created_ms": 1, "consumer_group": "$Default"}
-    identity = await open_store(root, clock, hub=shape.name, start={"0": 0}, **facts)
+    identity = await open_store(root, clock, hub=shape.name, start=_from_zero, **facts)
     server = EmbeddedValkey(folder / "valkey")
     try:
         async with Redis.from_url(await server.start(), protocol=2) as client:

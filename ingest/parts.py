@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -146,7 +147,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
         hub=_hub_name(settings),
         created_ms=facts.created_ms,
         consumer_group=settings.source.chosen.consumer_group,
-        start=await _start(settings, source, facts.partitions),
+        start=partial(_start, settings, source, facts.partitions),
     )
     return Parts(
         settings,
@@ -197,7 +198,7 @@ def _flows_sign_in(settings: Settings) -> dict[str, str]:
     azure = settings.blobs.azure
     if azure is None or azure.connection_string is None or settings.blobs_folder is not None:
         return {}
-    return {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
+    return {} and {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
 
 
 async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
@@ -281,7 +282,8 @@ async def last_enqueued(settings: Settings) -> dict[str, int] | None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 partitions = (await source.facts()).partitions
-                return {p: (await source.partition(p)).last for p in partitions}
+                found = await asyncio.gather(*(source.partition(p) for p in partitions))
+                return {p: facts.last for p, facts in zip(partitions, found, strict=True)}
         except (SourceUnavailable, TimeoutError):
             return None
 
@@ -310,11 +312,11 @@ async def _entra(stack: AsyncExitStack) -> AsyncTokenCredential:
 async def _start(settings: Settings, source: Source, partitions: tuple[str, ...]) -> dict[str, int]:
     """Give the first number that counts in a new store, by partition."""
     latest = settings.source.chosen.start == "latest"
-    start: dict[str, int] = {}
-    for partition in partitions:
-        facts = await source.partition(partition)
-        start[partition] = facts.last + 1 if latest or facts.empty else facts.first
-    return start
+    found = await asyncio.gather(*(source.partition(partition) for partition in partitions))
+    return {
+        partition: facts.last + 1 if latest or facts.empty else facts.first
+        for partition, facts in zip(partitions, found, strict=True)
+    }
 
 
 async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> CheckpointStore:

@@ -17,6 +17,7 @@ from ingest.demo.table import sensors
 from ingest.service import stop_on_signals
 
 LINE_SECONDS = 5.0
+PLAIN_WIDTH = 100
 SHOWN = (
     ("received", "headrace_events_received_total"),
     ("sensors open", "headrace_open_sensors"),
@@ -41,7 +42,7 @@ def demo(
     data: Annotated[Path, typer.Option(help="Where to put it all.")] = Path("headrace-data"),
 ) -> None:
     """Run hub, service, twelve sensors that replay real recordings, and a flow; then prove it."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     began = time.monotonic()
     report, shown = asyncio.run(_run(console, new_folder(data), Wish(events, rate, kill)))
     if report is None:

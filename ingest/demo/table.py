@@ -24,7 +24,9 @@ def sensors(report: Report, folder: Path) -> Table:
     table.add_column("runs", justify="right")
     table.add_column("results")
     for sensor, found in sorted(report.sensors.items()):
-        reasons = ", ".join(f"{count} {why}" for why, count in sorted(found.reasons.items()))
+        reasons = ", ".join(
+            f"{count} {why.removeprefix('max_')}" for why, count in sorted(found.reasons.items())
+        )
         table.add_row(
             sensor,
             f"{found.events:,}",

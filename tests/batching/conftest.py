@@ -26,6 +26,10 @@ SECOND = 10**9
 HUB = {"namespace": "ns", "hub": "h", "created_ms": 5, "consumer_group": "$Default"}
 
 
+async def from_zero() -> dict[str, int]:
+    return {"0": 0}
+
+
 @dataclass
 class TurnedClock:
     """A clock that tests turn; sleeping gives way and no more."""
@@ -104,7 +108,7 @@ class Bench:
 async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:
     clock = TurnedClock()
     root = FolderStore(folder)
-    identity = await open_store(root, clock, start={"0": 0}, **HUB)
+    identity = await open_store(root, clock, start=from_zero, **HUB)
     async with Redis.from_url(url) as client:
         yield Bench(root, identity, client, clock)
     await root.close()
