@@ -198,7 +198,7 @@ def _flows_sign_in(settings: Settings) -> dict[str, str]:
     azure = settings.blobs.azure
     if azure is None or azure.connection_string is None or settings.blobs_folder is not None:
         return {}
-    return {} and {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
+    return {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
 
 
 async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
