@@ -23,6 +23,7 @@ from batching.model import Chunk
 VERSION = 1
 SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
 DTYPES = ("float64", "float32", "int64", "int32", "int16")
+_DTYPES = {name: np.dtype(name) for name in DTYPES}
 _DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
 _ITEM_BYTES = tuple(np.dtype(name).itemsize for name in DTYPES)
 _HEAD = struct.Struct("<IBBBBqqIHH")
@@ -56,15 +57,15 @@ class Encoded(NamedTuple):
 
 def encode_samples(chunk: Chunk) -> bytes:
     """Encode samples: times as int64 of shape (n,), values of shape (n, channels)."""
-    values = np.ascontiguousarray(chunk.values)
-    times = np.ascontiguousarray(chunk.times_ns, dtype="<i8")
+    values = np.asarray(chunk.values)
+    times = np.asarray(chunk.times_ns, dtype="<i8")
     dtype = _DTYPE_CODES[values.dtype]
     return _encode(
         SAMPLES,
         chunk.sequence_number,
         chunk.enqueued_ns,
         chunk.message_id,
-        times.tobytes() + values.tobytes(),
+        (times.tobytes(), values.tobytes()),
         (dtype, len(times), values.shape[1]),
     )
 
@@ -74,12 +75,12 @@ def encode_dead_letter(
 ) -> bytes:
     """Encode an event that could not be used."""
     body = msgspec.msgpack.encode(letter)
-    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, body)
+    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, (body,))
 
 
 def encode_ignored(*, sequence_number: int, enqueued_ns: int) -> bytes:
     """Encode an event that is only counted."""
-    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", b"")
+    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", ())
 
 
 def _encode(
@@ -87,12 +88,12 @@ def _encode(
     sequence_number: int,
     enqueued_ns: int,
     message_id: str,
-    payload: bytes,
+    payload: tuple[bytes, ...],
     shape: tuple[int, int, int] = (0, 0, 0),
 ) -> bytes:
     dtype, samples, channels = shape
     name = message_id.encode()[:1024]
-    length = _HEAD.size - _LENGTH.size + len(name) + len(payload)
+    length = _HEAD.size - _LENGTH.size + len(name) + sum(map(len, payload))
     head = _HEAD.pack(
         length,
         VERSION,
@@ -105,7 +106,7 @@ def _encode(
         channels,
         len(name),
     )
-    return head + name + payload
+    return b"".join((head, name, *payload))
 
 
 def read(body: bytes | memoryview) -> Iterator[Encoded]:
@@ -139,7 +140,7 @@ def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
         sequence_number,
         enqueued_ns,
         samples,
-        bytes(view[start : start + name]).decode(errors="replace"),
+        str(view[start : start + name], "utf-8", "replace"),
         DTYPES[dtype],
         channels,
         view[start + name : end],
@@ -151,7 +152,7 @@ def samples_of(chunk: Encoded) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
     """Times of shape (n,) and values of shape (n, channels), both views of the buffer."""
     n = chunk.samples
     times = np.frombuffer(chunk.payload, dtype="<i8", count=n)
-    values = np.frombuffer(chunk.payload, dtype=np.dtype(chunk.dtype), offset=8 * n)
+    values = np.frombuffer(chunk.payload, dtype=_DTYPES[chunk.dtype], offset=8 * n)
     return times, values.reshape(n, chunk.channels)
 
 

@@ -196,7 +196,7 @@ class _Writing:
         stream = buffer.key.stream
         builder = self._samples.setdefault(stream, Builder(list(form.channels)))
         rows, table = builder.rows, len(builder.chunks)
-        earliest, latest = NEVER_NS, -NEVER_NS
+        first = len(builder.times)
         for chunk in chunks:
             times, values = samples_of(chunk)
             builder.add_chunk(
@@ -206,8 +206,7 @@ class _Writing:
                 enqueued_ns=chunk.enqueued_ns,
                 message_id=chunk.message_id,
             )
-            earliest = min(earliest, int(np.min(times, initial=NEVER_NS)))
-            latest = max(latest, int(np.max(times, initial=-NEVER_NS)))
+        times_ns = np.concatenate(builder.times[first:])  # one look for all: most chunks are small
         builder.end_batch(buffer.key.sensor, rows)
         self._entries.append(
             self._entry(
@@ -217,8 +216,8 @@ class _Writing:
                 data=self._name(stream),
                 rows=(rows, builder.rows),
                 chunks=(table, len(builder.chunks)),
-                time_first_ns=earliest,
-                time_last_ns=latest,
+                time_first_ns=int(np.min(times_ns, initial=NEVER_NS)),
+                time_last_ns=int(np.max(times_ns, initial=-NEVER_NS)),
                 policy=form.policy,
             )
         )

@@ -14,11 +14,11 @@ from azure.eventhub import EventData
 
 from batching.errors import CorruptBuffer, Reattach
 from batching.model import Element
-from batching.names import IGNORED_STREAM
 from batching.partition import Partition
-from ingest.classify import Classified, Classifier
+from ingest.classify import Classifier
 from ingest.metrics import IngestMetrics
 from ingest.source import Source, SourceUnavailable, event_of
+from ingest.tally import Tally
 
 SLICE_BYTES = 4 * 2**20  # one append: bounds what Redis gets in one call
 LAG_SECONDS = 5.0
@@ -42,6 +42,7 @@ class Consumer:
 
     def __init__(self, partition: str, parts: Parts) -> None:
         self.partition, self._parts = partition, parts
+        self._tally = Tally(parts.metrics, partition)
         self._owner: Partition | None = None
         self._taking = asyncio.Lock()  # held while events are decoded and appended
         self._stop = asyncio.Event()
@@ -167,25 +168,14 @@ class Consumer:
                 elements += found.elements
                 size += sum(len(element.body) for element in found.elements)
                 upto, enqueued_ns = event.sequence_number, event.enqueued_ns
-                self._count(found)
+                self._tally.add(found)
                 if size > SLICE_BYTES:
+                    self._tally.tell()
                     await owner.append(elements, upto, enqueued_ns)
                     elements, size = [], 0
+            self._tally.tell()
             if upto > owner.acked:
                 await owner.append(elements, upto, enqueued_ns)
-
-    def _count(self, found: Classified) -> None:
-        metrics = self._parts.metrics
-        metrics.events.labels(self.partition).inc()
-        metrics.bytes.labels(self.partition).inc(found.body_bytes)
-        if found.reason is not None:
-            metrics.dead_letters.labels(found.reason.value).inc()
-        elif found.stream == IGNORED_STREAM:
-            metrics.ignored.inc()
-        else:
-            metrics.samples.labels(found.stream).inc(found.samples)
-        if found.unknown_channels:
-            metrics.unknown_channels.labels(found.stream).inc(found.unknown_channels)
 
     async def _watch_lag(self, owner: Partition) -> None:
         while True:

@@ -220,37 +220,42 @@ async def _end(task: asyncio.Task[None]) -> None:
 def event_of(partition: str, raw: EventData) -> Event:
     """Turn an SDK event into plain values; keys of annotations come as bytes."""
     message = raw.raw_amqp_message
+    annotations = _plain_items(message.annotations)
+    content_type = content_encoding = message_id = None
     facts = message.properties
-    annotations = {_text(key): _plain(value) for key, value in (message.annotations or {}).items()}
+    if facts is not None:  # asked whether it is true, it would count all its fields
+        content_type, content_encoding = facts.content_type, facts.content_encoding
+        message_id = facts.message_id
     return Event(
         partition=partition,
         sequence_number=annotations["x-opt-sequence-number"],
         enqueued_ns=annotations["x-opt-enqueued-time"] * 1_000_000,
         body=_body(raw),
-        content_type=_text(facts.content_type) if facts and facts.content_type else "",
-        content_encoding=_text(facts.content_encoding) if facts and facts.content_encoding else "",
-        message_id=_text(facts.message_id) if facts and facts.message_id is not None else "",
+        content_type=_text(content_type) if content_type else "",
+        content_encoding=_text(content_encoding) if content_encoding else "",
+        message_id="" if message_id is None else _text(message_id),
         partition_key=_text(annotations.get("x-opt-partition-key") or ""),
-        properties={_text(key): _plain(value) for key, value in (raw.properties or {}).items()},
+        properties=_plain_items(raw.properties),
         annotations=annotations,
     )
 
 
+def _plain_items(items: Mapping[Any, Any] | None) -> dict[str, Any]:
+    """Give keys as text, and values too that came as bytes."""
+    return {_text(key): _plain(value) for key, value in items.items()} if items else {}
+
+
 def _body(raw: EventData) -> bytes:
     """Give the body's bytes; a sender may also have put a single AMQP value there."""
-    if raw.body_type == AmqpMessageBodyType.DATA:
-        parts = raw.body
-        return parts if isinstance(parts, bytes) else b"".join(_parts(parts))
+    if raw.body_type is AmqpMessageBodyType.DATA:
+        parts: Any = raw.body
+        return parts if isinstance(parts, bytes) else b"".join(parts)
     value = raw.body
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
         return value.encode()
     return msgspec.json.encode(_jsonable(value), enc_hook=str)
-
-
-def _parts(parts: Any) -> Iterator[bytes]:
-    return (bytes(part) for part in parts)
 
 
 def _jsonable(value: Any) -> Any:
