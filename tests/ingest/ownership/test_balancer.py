@@ -328,7 +328,7 @@ async def _share_die_and_return(store: CheckpointStore, expiry_seconds: float) -
     a, b = Running(store, "a"), Running(store, "b")
     await until(lambda: [len(x.balancer.owned) for x in (a, b)] == [4, 4])
     assert a.balancer.owned | b.balancer.owned == set(EIGHT)
-    assert a.told[-1] == a.balancer.owned
+    await until(lambda: bool(a.told) and a.told[-1] == a.balancer.owned)
     c = Running(store, "c")
     await until(lambda: sorted(len(x.balancer.owned) for x in (a, b, c)) == [2, 3, 3])
     c.kill()
