@@ -282,8 +282,8 @@ async def last_enqueued(settings: Settings) -> dict[str, int] | None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 partitions = (await source.facts()).partitions
-                found = await asyncio.gather(*(source.partition(p) for p in partitions))
-                return {p: facts.last for p, facts in zip(partitions, found, strict=True)}
+                facts = await asyncio.gather(*(source.partition(p) for p in partitions))
+                return {p: each.last for p, each in zip(partitions, facts, strict=True)}
         except (SourceUnavailable, TimeoutError):
             return None
 
