@@ -14,6 +14,7 @@ from azure.eventhub.aio import EventHubProducerClient
 CHANNELS = ("ax", "ay", "az", "wx", "wy", "wz")
 CHUNKS_A_BATCH = 100
 SENSORS_AT_ONCE = 25  # of one partition
+QUICK = 3_000  # events for a smoke run: more than the SDK hands over at first
 START_MS = 1_780_000_000_000
 Sent = tuple[str, bytes]  # sensor and body
 

@@ -66,7 +66,7 @@ def parts(
 ) -> None:
     """Measure what each part of an event's path costs alone."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    wanted = [s for s in load.shapes(400 if quick else events) if shape in (None, s.name)]
+    wanted = [s for s in load.shapes(load.QUICK if quick else events) if shape in (None, s.name)]
     if not wanted:
         raise typer.BadParameter("take large or small", param_hint="--shape")
     with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place_:
@@ -104,12 +104,12 @@ class Stage:
         gc.collect()
         began = bare.now()
         yield
-        self.note(part, began, bare.now())
+        self.note(part, began, bare.now(), self.shape.events)
 
-    def note(self, part: str, began: bare.Moment, ended: bare.Moment) -> None:
-        """Note what lies between two moments."""
+    def note(self, part: str, began: bare.Moment, ended: bare.Moment, events: int) -> None:
+        """Note what lies between two moments, in which so many events were worked on."""
         for name, earlier, later in zip(("wall", "cpu"), began, ended, strict=True):
-            value = MICRO * (later - earlier) / self.shape.events
+            value = MICRO * (later - earlier) / max(1, events)
             self.figures.add(f"{self.shape.name}.{part}.{name}", "us/event", value)
 
 
@@ -186,16 +186,9 @@ async def _walk(stage: Stage, bench: Bench, connection: str) -> None:
 async def _received(connection: str, stage: Stage) -> list[EventData]:
     """Receive all events and keep them as they come."""
     raws: list[EventData] = []
-    done = asyncio.Event()
-
-    async def keep(_: Any, received: list[EventData]) -> None:
-        raws.extend(received)
-        if len(raws) >= stage.shape.events:
-            done.set()
-
-    began = bare.now()
-    ended = await bare.receive(connection, stage.shape.name, 1, keep, done)
-    stage.note("1_sdk_receive", began, ended)
+    shape = stage.shape
+    found = await bare.receive(connection, shape.name, 1, shape.events, raws.extend)
+    stage.note("1_sdk_receive", found.began, found.ended, found.events)
     return raws
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from benchmarks.load import CHANNELS, CHUNKS_A_BATCH, Shape
 
 LOOK_SECONDS = 0.02
 START_SECONDS, LONGEST_SECONDS = 30.0, 900.0
-ATTACHED = b'"attached"'  # the service's log line: it opens the link to the hub next
+RECEIVED = re.compile(rb"^headrace_events_received_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
 class BenchmarkFailed(Exception):
@@ -89,12 +91,21 @@ class Service:
             YAML().dump(config(self._folder, self._shape), file)
         return path
 
-    def wait_until_attached(self) -> Spent:
-        """Wait until the first partition is about to be read; tell what was spent before."""
+    def wait_until_received(self) -> tuple[Spent, int]:
+        """Wait until the first events have come; tell what was spent before, and how many."""
         deadline = time.monotonic() + START_SECONDS
-        while ATTACHED not in self._log.read_bytes():
+        while not (received := self._received()):
             self._check(deadline)
-        return self._spent()
+        return self._spent(), received
+
+    def _received(self) -> int:
+        """Ask the service's metrics; nothing comes yet where it does not answer yet."""
+        try:
+            port = json.loads((self._folder / "http.json").read_bytes())["port"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                return int(sum(map(float, RECEIVED.findall(answer.read()))))
+        except (OSError, ValueError):
+            return 0
 
     def wait_until_committed(self) -> Spent:
         """Wait until the last event is in a manifest; tell what was spent by then."""
@@ -157,7 +168,6 @@ def config(folder: Path, shape: Shape) -> dict[str, Any]:
         "data": str(folder),
         "source": {"event_hubs": {"namespace": "localhost", "hub": shape.name}},
         "http": {"port": 0},
-        "bundle": {"linger": "100 ms"},  # the last batch would wait that long for others
         "streams": {
             "motion": {
                 "sensor": {"property": "sensor"},

@@ -23,6 +23,7 @@ from ingest.event import Event
 
 OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
 CLOSE_SECONDS = 3.0
+GATHER_EVENTS, GATHER_SECONDS = 200, 0.02  # one append costs as much as fifty events in it
 ANSWER_SECONDS = 20.0
 Handler = Callable[[Sequence[EventData]], Awaitable[None]]
 
@@ -197,6 +198,8 @@ class _Feed:
             self.trouble.set_result(None)
         if self.trouble.done():  # hold the SDK still: it is about to be cancelled
             await asyncio.Event().wait()
+        if len(events) < GATHER_EVENTS:  # the SDK goes on receiving, and would call for each one
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def on_error(self, _: PartitionContext | None, error: Exception) -> None:
         self._tell(SourceUnavailable(f"the link to the hub broke: {said(error)}"))
