@@ -75,6 +75,7 @@ class States:
     def __init__(self, policy: Callable[[Key], SealPolicy]) -> None:
         self._policy = policy
         self._open: dict[Key, tuple[int, BatchState]] = {}
+        self._open_bytes = 0  # kept beside: there may be a million of them
         self._due: list[int] = []  # a heap of due times, some of buffers long sealed
 
     def __len__(self) -> int:
@@ -82,11 +83,12 @@ class States:
 
     def open_bytes(self) -> int:
         """Encoded bytes in open buffers."""
-        return sum(state.size_bytes for _, state in self._open.values())
+        return self._open_bytes
 
     def reset(self, found: Iterable[OpenBuffer]) -> None:
         """Believe what Redis says."""
         self._open = {b.key: (b.events, BatchState.unpack(b.state)) for b in found}
+        self._open_bytes = sum(state.size_bytes for _, state in self._open.values())
         held = (state.due_ns for _, state in self._open.values())
         self._due = [due for due in held if due != NEVER_NS]
         heapq.heapify(self._due)
@@ -104,7 +106,7 @@ class States:
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget buffers that were sealed."""
         for key in keys:
-            self._open.pop(key, None)
+            self._replace(key, None)
 
     def plan(self, elements: Sequence[Element]) -> Planned:
         """Decide where batches end and lay the elements out in groups; changes nothing."""
@@ -150,15 +152,25 @@ class States:
     def keep(self, planned: Planned, resynced: Iterable[Key]) -> None:
         """Believe the plan, now that Redis has taken it, but for buffers it had to seal."""
         for key, held in planned.open.items():
-            before = self._open.get(key)
+            before = self._replace(key, held)
             if held is None:
-                self._open.pop(key, None)
                 continue
-            self._open[key] = held
             due = held[1].due_ns
             if due != NEVER_NS and (before is None or before[1].due_ns != due):
                 heapq.heappush(self._due, due)
         self.drop(resynced)
+
+    def _replace(
+        self, key: Key, held: tuple[int, BatchState] | None
+    ) -> tuple[int, BatchState] | None:
+        """Believe something else of one buffer; give what was believed before."""
+        before = self._open.pop(key, None)
+        if before is not None:
+            self._open_bytes -= before[1].size_bytes
+        if held is not None:
+            self._open[key] = held
+            self._open_bytes += held[1].size_bytes
+        return before
 
 
 def _left_open(draft: _Draft | None) -> tuple[int, BatchState] | None:

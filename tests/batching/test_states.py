@@ -163,13 +163,14 @@ def test_an_owner_that_reads_the_states_from_redis_goes_on_as_the_one_before(
         shelf.take(planned.groups)
         states.keep(planned, [])
     assert shelf.batches() == naive(made, policy)
+    assert states.open_bytes() == sum(len(g.body) for held in shelf.open.values() for g in held)
 
 
 def test_a_buffer_that_redis_had_to_seal_is_forgotten() -> None:
     states = States(lambda _: SealPolicy())
     planned = states.plan([Element(KEYS[0], 0, 5, 1, b"x"), Element(KEYS[1], 1, 5, 1, b"y")])
     states.keep(planned, [KEYS[0]])
-    assert len(states) == 1
+    assert (len(states), states.open_bytes()) == (1, len(b"y"))
     (group,) = states.plan([Element(KEYS[0], 2, 6, 1, b"z")]).groups
     assert group.believed == 0
 
