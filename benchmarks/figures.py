@@ -47,6 +47,7 @@ class Figures:
 
     def __init__(self) -> None:
         self._figures: dict[str, Figure] = {}
+        self._machine = machine()
 
     def add(self, name: str, unit: str, value: float) -> None:
         """Add what one run measured."""
@@ -54,7 +55,7 @@ class Figures:
 
     def show(self, title: str) -> None:
         """Print a JSON line for each figure on standard output, then a table on standard error."""
-        print(json.dumps(machine()))
+        print(json.dumps(self._machine))
         for figure in self._figures.values():
             print(figure.line())
         Console(stderr=True, highlight=False).print(_table(title, self._figures.values()))
@@ -73,7 +74,7 @@ def _table(title: str, figures: Iterable[Figure]) -> Table:
 
 
 def machine() -> dict[str, Any]:
-    """Say on what was measured, and how busy it was in the last minute."""
+    """Say on what is measured, and how busy it was in the minute before."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
