@@ -64,9 +64,9 @@ class JobCheck:
         held: list[Item],
     ) -> None:
         for item in set(expected) - set(held):
-            self._report.missing.add(f"{where} leaves out {item}")
+            self._report.missing.add(f"{where} leaves out {_told(item)}")
         for item in set(held) - set(expected):
-            self._report.damaged.add(f"{where} holds {item}, the log does not")
+            self._report.damaged.add(f"{where} holds {_told(item)}, the log does not")
         if len(held) != len(set(held)):
             self._report.twice.add(f"{where} holds a batch twice", len(held) - len(set(held)))
 
@@ -94,6 +94,16 @@ class JobCheck:
     async def _count_pending(self, latest: RunRecord) -> None:
         for partition, log in self._logs.items():
             n = latest.to.get(partition, 0)
-            while await log.entries(n) is not None:
-                self._report.pending_batches += len(await self._batches(partition, n, latest.over))
-                n += 1
+            with contextlib.suppress(CorruptObject):
+                while await log.entries(n) is not None:
+                    batches = await self._batches(partition, n, latest.over)
+                    self._report.pending_batches += len(batches)
+                    n += 1
+
+
+def _told(item: Item) -> str:
+    partition, n, key, first = item
+    return (
+        f"a batch of sensor {key.sensor} in stream {key.stream}, from number {first} on"
+        f" (partition {partition}, manifest {n})"
+    )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from batching.verify import Report
@@ -100,7 +101,7 @@ def _show(console: Console, report: Report, demo: Demo, seconds: float) -> None:
         console.print(f"the service was killed and went on {back:.1f} s later")
     for name in ("missing", "twice", "damaged"):
         for example in getattr(report, name).examples:
-            console.print(f"[red]{name}:[/] {example}", soft_wrap=True)
+            console.print(f"[red]{name}:[/] {escape(example)}", soft_wrap=True)
     again = f"--config {folder}/headrace.yaml --against {folder}/senders.jsonl"
     for line in (
         f"results: {folder}/blobs/*/outputs/motion/*/features.parquet",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from batching.errors import SettingError
@@ -39,8 +40,9 @@ def status(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    console = Console(highlight=False)
-    console.print(f"store {found['store']} of hub {found['hub']}, group {found['group']}")
+    console = Console(highlight=False, emoji=False)
+    place = f"store {found['store']} of hub {found['hub']}, group {found['group']}"
+    console.print(escape(place), soft_wrap=True)
     console.print(_table(("partition", "checkpoint", "manifests"), found["partitions"]))
     if found["jobs"]:
         columns = ("job", "runs", *(status.value for status in RunStatus), "batches")

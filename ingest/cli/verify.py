@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from batching.verify import Report, Senders
@@ -49,7 +50,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.plain()))
     else:
-        show(report, Console(highlight=False))
+        show(report, Console(highlight=False, emoji=False))
     raise typer.Exit(report.exit_code(allow_pending=allow_pending))
 
 
@@ -82,17 +83,22 @@ def show(report: Report, console: Console) -> None:
     for name in ("missing", "twice", "damaged"):
         found = getattr(report, name)
         for example in found.examples:
-            console.print(f"[red]{name}:[/] {example}", markup=True, soft_wrap=True)
+            console.print(f"[red]{name}:[/] {escape(example)}", soft_wrap=True)
         if found.count > len(found.examples):
             console.print(f"[red]{name}:[/] and {found.count - len(found.examples):,} more")
     for run in report.failed_runs:
-        console.print(f"[yellow]failed:[/] {run}")
+        console.print(f"[yellow]failed:[/] {escape(run)}", soft_wrap=True)
     if report.sent is not None:
-        console.print(
-            f"senders: {report.sent:,} events sent, {report.sent_twice:,} of them repeats;"
-            " counts and sample sums agree"
-            if not (report.wrong or report.open)
-            else f"senders: {report.sent:,} events sent"
-        )
+        console.print(_senders(report, report.sent), soft_wrap=True)
     colour = "red" if report.wrong else "yellow" if report.pending else "green"
     console.print(f"[bold {colour}]{report.closing_line()}[/]", soft_wrap=True)
+
+
+def _senders(report: Report, sent: int) -> str:
+    parts = [f"senders: {sent:,} events sent"]
+    if report.wrong or report.open:
+        return parts[0]
+    parts.append(f"{report.sent_twice:,} of them repeats")
+    if report.sent_set_aside:
+        parts.append(f"{report.sent_set_aside:,} with samples set aside as dead letters")
+    return f"{', '.join(parts)}; counts and sample sums agree"

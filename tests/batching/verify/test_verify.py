@@ -165,7 +165,11 @@ def test_a_record_that_leaves_out_a_batch_has_it_missing(store: MadeStore) -> No
     report = store.report()
     assert codes(report) == (1, 1)
     assert report.missing.count == 1
-    assert report.missing.examples[0].startswith("run s/0 leaves out")
+    (example,) = report.missing.examples
+    assert example == (
+        "run s/0 leaves out a batch of sensor a in stream s, from number 5 on"
+        " (partition 0, manifest 1)"
+    )
 
 
 def test_a_record_that_holds_a_batch_twice_is_twice(store: MadeStore) -> None:
@@ -283,8 +287,9 @@ def test_an_object_of_a_newer_headrace_is_refused_by_name(store: MadeStore) -> N
         store.report()
 
 
-def test_an_object_that_is_no_json_is_damage_by_name(store: MadeStore) -> None:
-    name = names.manifest(HUB, "0", 1)
+@pytest.mark.parametrize("n", [1, 3])  # of a run, and of none yet
+def test_an_object_that_is_no_json_is_damage_by_name(store: MadeStore, n: int) -> None:
+    name = names.manifest(HUB, "0", n)
     store.write(name, b"{")
     report = store.report()
     assert codes(report) == (1, 1)

@@ -1,0 +1,38 @@
+"""The `headrace` command as `main` runs it, in this process: what it prints, how it ends."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from ingest.cli import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """Exit code and output of one command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Headrace = Callable[..., Said]
+
+
+@pytest.fixture
+def headrace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Headrace:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["headrace", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        code = ended.value.code
+        return Said(code if isinstance(code, int) else int(code is not None), out, err)
+
+    return run
