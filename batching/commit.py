@@ -26,6 +26,7 @@ from batching.chunk import (
     samples_of,
 )
 from batching.errors import Reattach
+from batching.failpoints import reached
 from batching.metrics import BatchingMetrics
 from batching.model import Entry, EntryKind, Manifest, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
@@ -82,6 +83,7 @@ class Committer:
         sealed = await answered(lambda: self._buffer.peek(max_bytes, PEEK_BUFFERS))
         if not sealed:
             return 0
+        await reached("peek")
         learned = False
         while True:
             plan = await asyncio.to_thread(self._plan, view, sealed)
@@ -93,7 +95,9 @@ class Committer:
             else:
                 learned = True
         done = [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
+        await reached("ack.before")
         await answered(lambda: self._buffer.ack(done, view.next - 1))
+        await reached("ack.after")
         return len(sealed)
 
     async def _learn(self, view: View) -> bool:
@@ -110,12 +114,15 @@ class Committer:
         if position.first > view.next:
             raise Reattach(f"manifest {view.next} was deleted long ago")
         view.apply(entries)
+        await reached("take")
 
     async def _create(self, view: View, plan: Plan) -> None:
         n, partition = view.next, self._log.partition
         store = self._log.store
         for name, parts in plan.data:
+            await reached("data.before")
             await answered(partial(store.create, name, parts))
+            await reached("data.after")
         manifest = Manifest(
             log=self._log.identity.id,
             hub=self._log.hub,
@@ -126,7 +133,10 @@ class Committer:
             entries=plan.entries,
         )
         name = names.manifest(self._log.hub, partition, n)
-        if await answered(lambda: store.create(name, [dump(manifest)])):
+        await reached("manifest.before")
+        created = await answered(lambda: store.create(name, [dump(manifest)]))
+        await reached("manifest.after")
+        if created:
             self._metrics.manifests.labels("created").inc()
             await self._take(view, plan.entries)
             self._observe(n, plan)

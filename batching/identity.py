@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from batching import names
 from batching.errors import SettingError, WrongStore
+from batching.failpoints import reached
 from batching.model import Store, dump, load
 from batching.ports import BlobStore, Clock
 
@@ -54,7 +55,10 @@ async def open_store(
     found = await read_store(store)
     if found is None:
         fresh = replace(fresh, start=dict(await start()))
-        if await store.create(names.STORE, [dump(fresh)]):
+        await reached("identity.before")
+        created = await store.create(names.STORE, [dump(fresh)])
+        await reached("identity.after")
+        if created:
             return fresh
         found = await read_store(store)
     if found is None:

@@ -15,6 +15,7 @@ import structlog
 from batching import names
 from batching.commit import PEEK_BYTES, Committer, StreamFormat
 from batching.errors import Reattach
+from batching.failpoints import reached
 from batching.horizon import Horizon
 from batching.identity import check_identity
 from batching.metrics import BatchingMetrics
@@ -113,33 +114,42 @@ class Partition:
             WrongStore: the store was deleted or replaced.
 
         """
+        await reached("attach.before")
         await answered(lambda: check_identity(self._log.root, self._log.identity))
         # Before the log is read: what was acknowledged by then, that log must hold.
         acknowledged = await answered(self._buffer.acknowledged)
+        await reached("attach.acknowledged")
         self._view, self._version = await self._log.read()
+        await reached("attach.log")
         if self._view.next <= acknowledged:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
         await self._forget_durable()
         known = self._view.checkpoint, self._view.next - 1
         self.acked = await answered(partial(self._buffer.attach, *known))
+        await reached("attach.raised")
         await self._read_states()
         self.horizon = Horizon()
         self._hooks.sealing.set()
+        await reached("attach.after")
         log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
         return self.acked
 
     async def wipe(self) -> None:
         """Drop the partition's keys; the events are read again from the checkpoint."""
         self._metrics.wiped.inc()
+        await reached("wipe.before")
         await answered(self._buffer.wipe)
+        await reached("wipe.after")
 
     async def _forget_durable(self) -> None:
         """Drop open buffers that came back with a roll-back and hold only durable events."""
         for found in await answered(self._buffer.opened):
             mark = self._view.mark(found.key)
             if found.last <= mark:
+                await reached("forget.before")
                 await answered(partial(self._buffer.forget, found.key, mark, self._view.next - 1))
+                await reached("forget.after")
 
     async def _read_states(self) -> None:
         self._states.reset(await answered(self._buffer.opened))
@@ -165,9 +175,11 @@ class Partition:
                 if element.sequence_number > max(self.acked, self._view.mark(element.key))
             ]
             planned = self._states.plan(fresh)
+            await reached("append.before")
             answer = await answered(
                 lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1)
             )
+            await reached("append.after")
             if answer.outcome is Appended.GAP:
                 raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
             self.acked = answer.w
@@ -217,7 +229,9 @@ class Partition:
         async with self._appending:
             now = self._clock.now_ns()
             horizon_us = self.horizon.at(now) // 1_000
+            await reached("seal.before")
             swept = await answered(lambda: self._buffer.sweep(horizon_us, SWEEP_LIMIT))
+            await reached("seal.after")
             self._states.drop(key for key, _ in swept.sealed)
             self._states.believe_due(swept.next_due_us)
         if self.horizon.live(now):
@@ -229,9 +243,11 @@ class Partition:
     async def seal_all(self) -> int:
         """Seal every open buffer, as `drain`; give how many there were."""
         total = 0
+        await reached("drain.before")
         while True:
             async with self._appending:
                 keys = await answered(lambda: self._buffer.seal_open(SealReason.DRAIN, SWEEP_LIMIT))
+                await reached("drain.after")
                 self._states.drop(keys)
             total += len(keys)
             if not keys:
@@ -306,7 +322,9 @@ class Partition:
         first = self._view.first_needed(checkpoint)
         name = names.position(self._log.hub, self._log.partition)
         body = dump(Position(checkpoint, first))
+        await reached("checkpoint.before")
         version = await answered(lambda: self._log.store.replace(name, body, self._version))
+        await reached("checkpoint.after")
         if version is None:
             raise Reattach("another owner moved the checkpoint")
         self._version = version

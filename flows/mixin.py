@@ -27,6 +27,7 @@ from metaflow.exception import MetaflowException
 
 from batching import model, names
 from batching.errors import BatchError, SettingError
+from batching.failpoints import reached_in_flow
 from flows import adhoc
 from flows.outputs import Outputs
 from flows.reader import Batch, Group, Run, read_run, split_uri
@@ -126,7 +127,10 @@ class BatchFlow:
         job, n, k = run.record.job, run.record.n, _attempt(run)
         if _result(run) is None:
             result = model.Result(job, n, k, "flow", folder, time.time_ns(), facts)
-            if run.store.create(names.result(job, n), model.dump(result)):
+            reached_in_flow("result.before", k)
+            created = run.store.create(names.result(job, n), model.dump(result))
+            reached_in_flow("result.after", k)
+            if created:
                 return f"result {names.result(job, n)} created by attempt {k}"
         winner = _result(run)
         if winner is None or winner.attempt == k:  # the reply of our own creation was lost

@@ -13,6 +13,7 @@ import structlog
 from azure.eventhub import EventData
 
 from batching.errors import CorruptBuffer, Reattach
+from batching.failpoints import reached
 from batching.model import Element
 from batching.partition import Partition
 from ingest.classify import Classifier
@@ -158,6 +159,7 @@ class Consumer:
     async def _take(self, owner: Partition, raws: Sequence[EventData]) -> None:
         """Decode events and append them, a few megabytes a call."""
         async with self._taking:
+            await reached("receive")
             elements: list[Element] = []
             size, upto, enqueued_ns = 0, owner.acked, 0
             for raw in raws:

@@ -1,6 +1,7 @@
 """From settings to parts: every adapter is chosen and opened here, and closed in reverse."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.eventhub.aio import CheckpointStore
 from prometheus_client import CollectorRegistry
 
+from batching import failpoints
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.local_launcher import LocalLauncher
@@ -189,7 +191,7 @@ def _launcher(settings: Settings) -> LocalLauncher:
         flows,
         processes=settings.local_runs,
         python=settings.interpreter,
-        environment=_flows_sign_in(settings),
+        environment=_flows_sign_in(settings) | failpoints.passed_on(os.environ),
     )
 
 

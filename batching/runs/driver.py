@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from batching import names
+from batching.failpoints import reached
 from batching.model import Attempt, Result, RunRecord
 from batching.ports import Clock, Launcher, RunRequest, RunState
 from batching.runs.jobs import Job, run_name
@@ -99,9 +100,12 @@ class Driver:
         record, k, name = drive.record, drive.attempt, self._name(drive)
         uri = f"{self._runs.store.uri}/{names.run(record.job, record.n)}"
         request = RunRequest(name, record.job, record.n, k, record.flow, uri)
+        await reached("start.before")
         started = await self._launcher.start(request)
+        await reached("start.after")
         receipt = self._attempt(drive, k)
         await self._runs.create(names.receipt(record.job, record.n, k), receipt)
+        await reached("receipt.after")
         drive.receipt = receipt
         if started:
             self._metrics.attempts.labels(record.job).inc()
@@ -125,7 +129,10 @@ class Driver:
             outputs=names.outputs(self._job.name, n, k),
             written=self._clock.now_ns(),
         )
-        if await self._runs.create(names.result(self._job.name, n), result):
+        await reached("vouch.before")
+        created = await self._runs.create(names.result(self._job.name, n), result)
+        await reached("vouch.after")
+        if created:
             self._succeeded(drive, result)
             return True
         return False  # somebody else's result: the next step reads it
@@ -136,10 +143,18 @@ class Driver:
         drive.known = False  # whatever is decided now, by whomever: read it
         if k < self._job.attempts:
             decision = self._attempt(drive, k + 1, state.value)
-            if await self._runs.create(names.attempt(job, n, k + 1), decision):
+            await reached("attempt.before")
+            created = await self._runs.create(names.attempt(job, n, k + 1), decision)
+            await reached("attempt.after")
+            if created:
                 log.warning("run failed, trying again", job=job, n=n, attempt=k, cause=state.value)
             return False
-        if await self._runs.create(names.failed(job, n), self._attempt(drive, k, state.value)):
+        await reached("failed.before")
+        created = await self._runs.create(
+            names.failed(job, n), self._attempt(drive, k, state.value)
+        )
+        await reached("failed.after")
+        if created:
             self._metrics.runs.labels(job, "failed").inc()
             log.error("run failed for good", job=job, n=n, attempts=k, name=self._name(drive))
             return True

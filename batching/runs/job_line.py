@@ -10,6 +10,7 @@ import structlog
 
 from batching import names
 from batching.errors import LogTrimmed
+from batching.failpoints import reached
 from batching.model import RunBatch, RunRecord, Store
 from batching.ports import Clock
 from batching.runs.backlog import Backlog, Share, Waiting
@@ -185,7 +186,10 @@ class JobLine:
             batches=batches,
             over=self.job.over,
         )
-        if not await self._runs.create(names.run(self.job.name, record.n), record):
+        await reached("record.before")
+        created = await self._runs.create(names.run(self.job.name, record.n), record)
+        await reached("record.after")
+        if not created:
             return False  # somebody's, or our own whose answer was lost: catch up reads it
         self._take(record)
         return True
@@ -200,7 +204,9 @@ class JobLine:
         settled, now = min(self.drives, default=self._number), self._clock.now_ns()
         if settled <= self._settled or now - self._settled_ns < SETTLE_NS:
             return
+        await reached("settled.before")
         version = await self._runs.settle(settled, self._version)
+        await reached("settled.after")
         if version is None:
             self._settled, self._version = await self._runs.settled()
         else:

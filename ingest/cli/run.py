@@ -25,10 +25,12 @@ def run(
     ] = None,
 ) -> None:
     """Receive events, seal batches, start runs, until SIGTERM or Ctrl-C."""
+    from batching import failpoints
     from ingest import logs
     from ingest.config import load
     from ingest.service import serve, stop_on_signals
 
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
     logs.configure(settings.logs.format, settings.logs.level)
 

@@ -1,4 +1,4 @@
-"""Reference pages written from the code: settings, metrics, formats."""
+"""Reference pages written from the code: settings, metrics, formats, failpoints."""
 
 from ingest.reference.pages import PAGES, write
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ingest.reference import cli, formats, metrics, settings
+from ingest.reference import cli, failpoints, formats, metrics, settings
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings.page,
     "metrics.md": metrics.page,
     "formats.md": formats.page,
     "cli.md": cli.page,
+    "failpoints.md": failpoints.page,
 }
 
 

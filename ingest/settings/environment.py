@@ -14,7 +14,16 @@ from ingest.settings.shape import DELIMITER, PREFIX, Node, children, leaves, var
 # read by others: flows, the embedded hub, `headrace send`, the tests
 RESERVED = frozenset(
     PREFIX + name
-    for name in ("STORE", "ATTEMPT", "HUB_KEY", "SEND_TO", "CONFIG", "CACHE", "SKIP_AZURITE")
+    for name in (
+        "STORE",
+        "ATTEMPT",
+        "HUB_KEY",
+        "SEND_TO",
+        "CONFIG",
+        "CACHE",
+        "SKIP_AZURITE",
+        "FAILPOINTS",
+    )
 )
 # Kubernetes sets these for each Service whose name begins with headrace
 _SERVICE_LINK = re.compile(
