@@ -133,6 +133,27 @@ class SealedBuffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Parkable:
+    """One open buffer with its content: `elements` as (first, last, encoded chunks)."""
+
+    open: OpenBuffer
+    elements: tuple[tuple[int, int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What is known of an open buffer whose events are all parked: totals, and no content."""
+
+    key: Key
+    events: int
+    first: int
+    last: int
+    size_bytes: int
+    due_us: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Low:
     """State for the checkpoint: `lo` is the lowest event not durable elsewhere, None if none."""
 
@@ -206,6 +227,28 @@ class Buffer(Protocol):
 
     async def forget(self, key: Key, upto: int, manifest: int = -1) -> None:
         """Drop an open buffer if it ends at or below `upto`."""
+        ...
+
+    async def parkable(self, upto: int, max_bytes: int, max_buffers: int) -> list[Parkable]:
+        """Give open buffers with their content whose `lo` is at most `upto`, the lowest first.
+
+        Stops at the first sealed buffer, so none may be given; else at least one.
+        """
+        ...
+
+    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
+        """Let elements of open buffers leave that end at or below a mark: (key, mark).
+
+        Buffers stay open with their totals, `lo` moves above the mark or goes. Up to 1,000 a
+        call. Gives how many elements left.
+        """
+        ...
+
+    async def restore(self, shells: Sequence[Shell]) -> tuple[Key, ...]:
+        """Open buffers without content, up to 1,000 a call; those that are there stay as is.
+
+        Gives the keys whose buffers were not there.
+        """
         ...
 
 

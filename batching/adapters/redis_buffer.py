@@ -25,7 +25,9 @@ from batching.ports import (
     Group,
     Low,
     OpenBuffer,
+    Parkable,
     SealedBuffer,
+    Shell,
     Swept,
 )
 
@@ -34,6 +36,7 @@ _PAGE = 1000  # buffers looked at in one step, where a call looks at many
 _EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is never
 _HEAD = struct.Struct("<ddd")
 _SPAN = struct.Struct("<dd")
+_SHELL = struct.Struct("<ddddd")
 _TOTALS = struct.Struct("<ddddddd")
 _MARK = struct.pack("<d", -1)  # totals begin with it; a torn append leaves older ones behind
 _UNAVAILABLE = (
@@ -146,6 +149,24 @@ class RedisBuffer:
         """Drop an open buffer if it ends at or below `upto`."""
         await self._run("forget", key.text(), upto, manifest)
 
+    async def parkable(self, upto: int, max_bytes: int, max_buffers: int) -> list[Parkable]:
+        """Give open buffers with content whose `lo` is at most `upto`; stops at a sealed one."""
+        answer = await self._run("parkable", upto, max_bytes, max_buffers)
+        pairs = zip(answer[::2], answer[1::2], strict=True)
+        return [Parkable(_open(text, items[-1]), _elements(items)) for text, items in pairs]
+
+    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
+        """Let elements leave that end at or below a mark; buffers stay open with their totals."""
+        pairs = ((key.text(), mark) for key, mark in durable)
+        return int(await self._run("release", manifest, *(arg for pair in pairs for arg in pair)))
+
+    async def restore(self, shells: Sequence[Shell]) -> tuple[Key, ...]:
+        """Open buffers without content unless they are there; give those that were not."""
+        args: list[bytes] = []
+        for shell in shells:
+            args += (shell.key.text().encode(), _shell(shell), shell.state)
+        return _keys(await self._run("restore", *args))
+
     async def wipe(self) -> None:
         """Drop every key of the partition; attach again afterwards. Always safe."""
         await self._run("wipe")
@@ -183,8 +204,17 @@ def _translated(call: str, error: Exception) -> Exception:
     return error
 
 
+def _finite(due_us: int) -> float:
+    return due_us if due_us < _EXACT else math.inf
+
+
+def _shell(shell: Shell) -> bytes:
+    span = (shell.events, shell.first, shell.last)
+    return _SHELL.pack(*span, shell.size_bytes, _finite(shell.due_us))
+
+
 def _head(group: Group) -> bytes:
-    due = group.due_us if group.due_us < _EXACT else math.inf
+    due = _finite(group.due_us)
     before = group.seal_before.value if group.seal_before else ""
     after = group.seal_after.value if group.seal_after else ""
     return _HEAD.pack(group.believed, group.events, due) + f"{before}\0{after}\0".encode()
@@ -220,8 +250,13 @@ def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
         reason=SealReason(reason.decode()),
         sealed_us=int(sealed),
         state=state,
-        elements=tuple(_element(item) for item in items[:-1] if not item.startswith(_MARK)),
+        elements=_elements(items),
     )
+
+
+def _elements(items: list[bytes]) -> tuple[tuple[int, int, bytes], ...]:
+    """Give what lies before the totals; older ones among it come from a torn script."""
+    return tuple(_element(item) for item in items[:-1] if not item.startswith(_MARK))
 
 
 def _element(item: bytes) -> tuple[int, int, bytes]:

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field, replace
 
 from batching.model import SealReason
 from batching.names import Key
-from batching.ports import AppendAnswer, Appended, Group, Low, OpenBuffer, SealedBuffer, Swept
+from batching.ports import (
+    AppendAnswer,
+    Appended,
+    Group,
+    Low,
+    OpenBuffer,
+    Parkable,
+    SealedBuffer,
+    Shell,
+    Swept,
+)
 
 NEVER_US = (2**63 - 1) // 1000
 
@@ -16,7 +26,8 @@ class _List:
     """What lies under one name in Redis: totals and elements."""
 
     totals: OpenBuffer
-    lo: int
+    lo: int | None  # None: all that it counts is parked
+    size_bytes: int = 0
     elements: list[tuple[int, int, bytes]] = field(default_factory=list)
 
 
@@ -33,7 +44,8 @@ class BufferModel:
         self._n: int = -1
         self._open: dict[Key, _List] = {}
         self._out: dict[int, SealedBuffer] = {}
-        self._out_lo: dict[int, int] = {}
+        self._out_lo: dict[int, int | None] = {}
+        self._out_bytes: dict[int, int] = {}
 
     async def acknowledged(self) -> int:
         return self._n
@@ -75,6 +87,8 @@ class BufferModel:
             last=max(found.totals.last, group.last),
             state=group.state,
         )
+        found.lo = group.first if found.lo is None else found.lo
+        found.size_bytes += len(group.body)
         found.elements.append((group.first, group.last, group.body))
         if had != group.believed:
             self._seal(group.key, SealReason.RESYNC)
@@ -100,6 +114,7 @@ class BufferModel:
             elements=tuple(found.elements),
         )
         self._out_lo[self._k] = found.lo
+        self._out_bytes[self._k] = found.size_bytes
 
     def _by_due(self) -> list[OpenBuffer]:
         totals = [found.totals for found in self._open.values()]
@@ -121,17 +136,18 @@ class BufferModel:
     async def low(self) -> Low:
         los = [found.lo for found in self._open.values()] + list(self._out_lo.values())
         sealed = list(self._out.values())
+        known = [lo for lo in los if lo is not None]
         return Low(
             w=self._w,
-            lo=min(los, default=None),
+            lo=min(known, default=None),
             sealed=len(sealed),
-            sealed_bytes=sum(map(_bytes, sealed)),
+            sealed_bytes=sum(self._out_bytes.values()),
             first_sealed_us=sealed[0].sealed_us if sealed else None,
         )
 
     async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
         oldest = list(self._out.values())[:max_buffers]
-        sizes = list(itertools.accumulate(map(_bytes, oldest)))
+        sizes = list(itertools.accumulate(self._out_bytes[b.k] for b in oldest))
         return [b for j, b in enumerate(oldest) if j == 0 or sizes[j] <= max_bytes]
 
     async def ack(self, done: Sequence[tuple[int, Key, int]], manifest: int) -> int:
@@ -140,7 +156,7 @@ class BufferModel:
         for k, key, last in done:
             found = self._out.get(k)
             if found is not None and found.key == key and found.last <= last:
-                del self._out[k], self._out_lo[k]
+                del self._out[k], self._out_lo[k], self._out_bytes[k]
         return before - len(self._out)
 
     async def forget(self, key: Key, upto: int, manifest: int = -1) -> None:
@@ -149,6 +165,46 @@ class BufferModel:
             self._n = max(self._n, manifest)
             self._open.pop(key, None)
 
+    # --- parking
 
-def _bytes(buffer: SealedBuffer) -> int:
-    return sum(len(body) for _, _, body in buffer.elements)
+    async def parkable(self, upto: int, max_bytes: int, max_buffers: int) -> list[Parkable]:
+        sealed = min((lo for lo in self._out_lo.values() if lo is not None), default=self._w + 1)
+        found = [
+            held
+            for held in self._open.values()
+            if held.lo is not None and held.lo <= min(upto, sealed)
+        ]
+        found.sort(key=lambda held: (held.lo, held.totals.key.text().encode()))
+        sizes = list(itertools.accumulate(map(_stored_bytes, found[:max_buffers])))
+        chosen = [h for j, h in enumerate(found[:max_buffers]) if j == 0 or sizes[j] <= max_bytes]
+        return [Parkable(held.totals, tuple(held.elements)) for held in chosen]
+
+    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
+        self._n = max(self._n, manifest)
+        return sum(self._release(self._open[k], mark) for k, mark in durable if k in self._open)
+
+    @staticmethod
+    def _release(held: _List, mark: int) -> int:
+        before = len(held.elements)
+        above = [max(first, mark + 1) for first, last, _ in held.elements if last > mark]
+        if held.lo is not None:
+            held.lo = max(held.lo, min(above)) if above else None
+        while held.elements and held.elements[0][1] <= mark:
+            del held.elements[0]
+        return before - len(held.elements)
+
+    async def restore(self, shells: Sequence[Shell]) -> tuple[Key, ...]:
+        opened = []
+        for shell in shells:
+            if shell.key not in self._open:
+                span = (shell.events, shell.first, shell.last)
+                totals = OpenBuffer(shell.key, *span, shell.due_us, shell.state)
+                self._open[shell.key] = _List(totals, None, shell.size_bytes)
+                opened.append(shell.key)
+        return tuple(opened)
+
+
+def _stored_bytes(held: _List) -> int:
+    """Count as Redis does: an element has 16 bytes before its chunks, totals have 57 and more."""
+    elements = sum(16 + len(body) for _, _, body in held.elements)
+    return elements + 57 + len(held.totals.state)

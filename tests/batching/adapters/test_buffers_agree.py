@@ -21,7 +21,7 @@ from batching.adapters.redis_buffer import RedisBuffer
 from batching.adapters.redis_server import connect
 from batching.model import SealReason
 from batching.names import Key
-from batching.ports import Buffer, Group
+from batching.ports import Buffer, Group, Shell
 from tests.batching.adapters.buffer_model import NEVER_US, BufferModel
 
 KEYS = [Key("vib", "a"), Key("vib", "b 1:b2"), Key("_dead", "a/%2Fä🙂'\"{}*")]
@@ -151,6 +151,42 @@ class TwoBuffers(RuleBasedStateMachine):
         upto = self.model._w - back
         self.both(lambda buffer: buffer.forget(key, upto, manifest))
 
+    @rule(
+        back=st.sampled_from([0, 0, 1, 4]),
+        max_bytes=st.sampled_from([0, 80, EVERYTHING]),
+        max_buffers=st.integers(1, 4),
+        mark_off=st.sampled_from([0, 0, 0, -1, -2, 1]),
+        manifest=st.integers(-1, 9),
+    )
+    def park(
+        self, back: int, max_bytes: int, max_buffers: int, mark_off: int, manifest: int
+    ) -> None:
+        upto = self.model._w - back
+        found = self.both(lambda buffer: buffer.parkable(upto, max_bytes, max_buffers))
+        marks = [(held.open.key, held.open.last + mark_off) for held in found]
+        self.both(lambda buffer: buffer.release(marks, manifest))
+
+    @rule(
+        marks=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 9)), max_size=3),
+        manifest=st.integers(-1, 9),
+    )
+    def release(self, marks: list[tuple[Key, int]], manifest: int) -> None:
+        w = self.model._w
+        durable = [(key, w - back) for key, back in marks]
+        self.both(lambda buffer: buffer.release(durable, manifest))
+
+    @rule(
+        keys=st.lists(st.sampled_from(KEYS), max_size=3),
+        events=st.integers(1, 3),
+        due_us=st.sampled_from([5, 10, 1_795_000_000_123_457, NEVER_US]),
+        state=st.sampled_from([b"", b"\x00\x00s"]),
+    )
+    def restore(self, keys: list[Key], events: int, due_us: int, state: bytes) -> None:
+        last = max(self.model._w, events)
+        span = (events, last - events, last, 7)
+        shells = [Shell(key, *span, due_us, state) for key in keys]
+        self.both(lambda buffer: buffer.restore(shells))
+
     @precondition(lambda self: self.appends > 12)
     @rule()
     def wipe(self) -> None:
@@ -177,6 +213,7 @@ class TwoBuffers(RuleBasedStateMachine):
         self.both(lambda buffer: buffer.low())
         self.both(lambda buffer: buffer.acknowledged())
         self.both(lambda buffer: buffer.peek(EVERYTHING, EVERYTHING))
+        self.both(lambda buffer: buffer.parkable(2**53, EVERYTHING, EVERYTHING))
         self.both(opened)
 
 

@@ -13,7 +13,7 @@ from batching.adapters.redis_server import Client, connect
 from batching.errors import BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
-from batching.ports import Appended, Group
+from batching.ports import Appended, Group, Shell
 
 T = prefix("store", "ns_hub_1", "3")
 A, B = Key("vib", "press 1"), Key("heat", "a/b")
@@ -41,6 +41,13 @@ class Redis:
     def keys(self) -> list[str]:
         found = self.run(self.client.keys("*"))
         return sorted(name.decode().removeprefix(T) for name in found)
+
+    def park(self, upto: int, max_bytes: int = EVERYTHING, max_buffers: int = 99) -> Any:
+        found = self.run(self.buffer.parkable(upto, max_bytes, max_buffers))
+        return [(b.open.key, [(first, last) for first, last, _ in b.elements]) for b in found]
+
+    def lo(self) -> Any:
+        return self.run(self.buffer.low()).lo
 
     def content(self) -> dict[int, list[tuple[int, int]]]:
         sealed = self.run(self.buffer.peek(EVERYTHING, EVERYTHING))
@@ -180,6 +187,79 @@ def test_forget_drops_an_open_buffer_that_is_durable(redis: Redis) -> None:
     assert redis.keys() == ["w"]
 
 
+def shell(key: Key, first: int, last: int, **fields: Any) -> Shell:
+    values: dict[str, Any] = {"size_bytes": 9, "due_us": 5, "state": b"parked"} | fields
+    return Shell(key, last - first + 1, first, last, **values)
+
+
+def test_parkable_gives_the_oldest_open_buffers_up_to_a_number_and_within_bounds(
+    redis: Redis,
+) -> None:
+    c = Key("vib", "c")
+    redis.append(-1, group(A, 0, 1), group(B, 2, 3), group(c, 4, 5))
+    everything = [(A, [(0, 1)]), (B, [(2, 3)]), (c, [(4, 5)])]
+    assert redis.park(5) == redis.park(4) == everything
+    assert redis.park(3) == redis.park(5, max_buffers=2) == everything[:2]
+    assert redis.park(5, max_bytes=1) == everything[:1]
+    assert redis.park(-1) == []
+
+
+def test_parkable_stops_at_a_sealed_buffer(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1, seal_after=SealReason.MAX_BYTES))
+    redis.append(1, group(B, 2, 2))
+    assert redis.park(9) == [(A, [(0, 0)])]
+    redis.run(redis.buffer.ack([(1, B, 1)], 0))
+    assert redis.park(9) == [(A, [(0, 0)]), (B, [(2, 2)])]
+
+
+def test_release_lets_elements_leave_and_keeps_buffer_and_totals(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 3), group(B, 4, 4))
+    redis.append(4, group(A, 5, 6, believed=4))
+    (before, _) = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.last, reverse=True)
+    assert redis.run(redis.buffer.release([(A, 4), (Key("vib", "none"), 9)], 7)) == 1
+    assert redis.park(9) == [(B, [(4, 4)]), (A, [(5, 6)])]
+    assert redis.run(redis.buffer.release([(A, 6), (B, 4)], 3)) == 2
+    assert (redis.lo(), redis.park(9)) == (None, [])
+    assert before in redis.run(redis.buffer.opened())
+    assert redis.run(redis.buffer.acknowledged()) == 7
+    redis.append(6, group(A, 7, 7, believed=6, seal_after=SealReason.MAX_BYTES))
+    (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 9))
+    assert (sealed.events, sealed.first, sealed.last, redis.lo()) == (7, 0, 7, 7)
+    assert redis.content() == {1: [(7, 7)]}
+
+
+def test_an_element_that_reaches_over_the_mark_stays_and_lo_goes_above_the_mark(
+    redis: Redis,
+) -> None:
+    redis.append(-1, group(A, 0, 3))
+    redis.append(3, group(A, 5, 9, believed=4))
+    assert redis.run(redis.buffer.release([(A, 6)], 0)) == 1
+    assert (redis.lo(), redis.park(9)) == (7, [(A, [(5, 9)])])
+    redis.run(redis.buffer.release([(A, 2)], 0))  # late, of an owner that knew less
+    assert redis.lo() == 7
+
+
+def test_restore_opens_a_buffer_without_content_unless_it_is_there(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 3))
+    assert redis.run(redis.buffer.restore([shell(A, 0, 9), shell(B, 0, 2)])) == (B,)
+    assert redis.run(redis.buffer.restore([shell(B, 0, 7)])) == ()
+    (found,) = (b for b in redis.run(redis.buffer.opened()) if b.key == B)
+    assert (found.events, found.first, found.last, found.due_us) == (3, 0, 2, 5)
+    assert (found.state, redis.lo()) == (b"parked", 0)
+    redis.append(3, group(B, 4, 4, believed=3))
+    assert redis.run(redis.buffer.sweep(5, 9)).sealed == ((B, 5),)
+    (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 9))
+    assert (sealed.events, sealed.last, len(sealed.elements)) == (4, 4, 1)
+    assert redis.run(redis.buffer.low()).sealed_bytes == 9 + 4
+
+
+def test_a_restored_buffer_may_have_no_due_time(redis: Redis) -> None:
+    redis.run(redis.buffer.restore([shell(B, 0, 7, due_us=NEVER_US)]))
+    assert redis.run(redis.buffer.sweep(2**52, 9)).next_due_us is None
+    (found,) = redis.run(redis.buffer.opened())
+    assert found.due_us == NEVER_US
+
+
 def test_opened_reads_any_number_page_by_page(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +330,7 @@ async def torn_then_repeated(redis: Redis, name: str, left: int, call: Callable[
     return False
 
 
+C, D = Key("vib", "c"), Key("vib", "d")
 STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
     "append": lambda buffer: buffer.append(
         7,
@@ -266,6 +347,8 @@ STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
     "peek": lambda buffer: buffer.peek(EVERYTHING, 9),
     "ack": lambda buffer: buffer.ack([(1, A, 1), (2, B, 3)], 4),
     "attach": lambda buffer: buffer.attach(6),
+    "parkable": lambda buffer: buffer.parkable(9, EVERYTHING, 9),
+    "restore": lambda buffer: buffer.restore([shell(A, 4, 7), shell(C, 0, 7), shell(D, 1, 1)]),
 }
 
 
@@ -274,7 +357,39 @@ def test_a_script_that_died_anywhere_can_be_repeated(redis: Redis, name: str) ->
     deaths = 0
     while died(redis, name, deaths):
         deaths += 1
-    assert deaths >= {"attach": 2, "peek": 5}.get(name, 8)
+    assert deaths >= {"attach": 2, "peek": 5, "parkable": 1, "restore": 7}.get(name, 8)
+
+
+def test_a_release_that_died_anywhere_can_be_repeated(redis: Redis) -> None:
+    deaths = 0
+    while release_died(redis, deaths):
+        deaths += 1
+    assert deaths >= 10
+
+
+def release_died(redis: Redis, left: int) -> bool:
+    """One buffer goes in part, one as a whole; `lo` never passes what is only here."""
+    redis.run(redis.buffer.wipe())
+    redis.append(-1, group(A, 0, 1), group(B, 2, 3))
+    redis.append(3, group(A, 4, 7, believed=2))
+    totals = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key)
+    durable = [(A, 1), (B, 3), (C, 9)]
+    torn = redis.run(
+        torn_then_repeated(redis, "release", left, lambda: redis.buffer.release(durable, 4))
+    )
+    redis.buffer._scripts.clear()
+    assert redis.lo() == 4
+    assert redis.park(9) == [(A, [(4, 7)])]
+    assert sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key) == totals
+    assert redis.run(redis.buffer.acknowledged()) == 4
+    return bool(torn)
+
+
+def test_an_append_that_died_leaves_names_that_parkable_drops(redis: Redis) -> None:
+    redis.run(redis.client.zadd(f"{T}lo", {f"b{A.text()}": 3}))
+    redis.run(redis.client.zadd(f"{T}due", {A.text(): 3}))
+    assert redis.park(9) == []
+    assert (redis.lo(), redis.keys()) == (None, [])
 
 
 def died(redis: Redis, name: str, left: int) -> bool:
