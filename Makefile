@@ -31,4 +31,8 @@ check: setup  ## format, lint, types, rooms
 bench: setup  ## measure: events a second through the whole path against a bare loop
 	@$(BIN)/python -m benchmarks.whole_path
 
-.PHONY: help setup demo test test-slow check bench
+MINUTES ?= 2
+fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+.PHONY: help setup demo test test-slow check bench fuzz

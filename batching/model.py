@@ -218,14 +218,14 @@ def load(kind: "type[Document]", name: str, raw: bytes) -> Document:
     """
     try:
         plain = json.loads(raw)
-        written = plain["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        written = int(plain["format"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptObject(f"{name} is no object of a Headrace store") from error
     if written > FORMAT:
         raise NewerFormat(f"{name} has format {written}, this Headrace reads up to {FORMAT}")
     try:
         return _build(kind, plain)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise CorruptObject(f"{name} lacks a field of {kind.__name__}: {error}") from error
 
 

@@ -123,6 +123,8 @@ def _decode(raw: bytes, at: int) -> tuple[Any, int]:
     constructor = raw[at]
     if constructor:
         return _DECODERS[constructor](raw, at + 1)
+    if not raw[at + 1]:
+        raise CodecError("a descriptor is described itself")
     descriptor, at = _decode(raw, at + 1)
     value, at = _decode(raw, at)
     return Described(descriptor, value), at
