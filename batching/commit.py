@@ -27,8 +27,9 @@ from batching.chunk import (
 )
 from batching.errors import Reattach
 from batching.failpoints import reached
+from batching.lost import lost_entry
 from batching.metrics import BatchingMetrics
-from batching.model import Entry, EntryKind, Manifest, dump
+from batching.model import Entry, EntryKind, LostReason, Manifest, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.policy import NEVER_NS, BatchState
 from batching.ports import Buffer, Clock, SealedBuffer
@@ -100,6 +101,19 @@ class Committer:
         await reached("ack.after")
         return len(sealed)
 
+    async def declare_lost(self, view: View, first: int, last: int, reason: LostReason) -> bool:
+        """Make the log say that first..last are lost; False if it said so already.
+
+        Raises:
+            Reattach: the view no longer holds.
+
+        """
+        entry = lost_entry(first, last, reason)
+        declared = False
+        while not view.lost.say(first, last):
+            declared = await self._create(view, Plan((entry,), ()))
+        return declared
+
     async def _learn(self, view: View) -> bool:
         """Take in a manifest of another owner, if there is one."""
         entries = await self._log.entries(view.next)
@@ -116,7 +130,8 @@ class Committer:
         view.apply(entries)
         await reached("take")
 
-    async def _create(self, view: View, plan: Plan) -> None:
+    async def _create(self, view: View, plan: Plan) -> bool:
+        """Create manifest `next`, or learn the one that is there; True if it is ours."""
         n, partition = view.next, self._log.partition
         store = self._log.store
         for name, parts in plan.data:
@@ -140,13 +155,16 @@ class Committer:
             self._metrics.manifests.labels("created").inc()
             await self._take(view, plan.entries)
             self._observe(n, plan)
-            return
+            return True
         self._metrics.manifests.labels("lost").inc()
         if not await self._learn(view):
             raise Reattach(f"manifest {n} exists and cannot be read: deleted meanwhile")
+        return False
 
     def _observe(self, n: int, plan: Plan) -> None:
         for entry in plan.entries:
+            if entry.kind == EntryKind.LOST:
+                continue
             self._metrics.batches.labels(entry.stream, entry.reason).inc()
             if entry.kind == EntryKind.BATCH and entry.stream != DEAD_STREAM:
                 self._metrics.batch_samples.labels(entry.stream).observe(entry.samples)

@@ -11,6 +11,8 @@ BatchError
 ├── LogTrimmed              manifests that a job has not been handed were deleted
 ├── CorruptBuffer           what lies in Redis cannot be read: wipe the partition, attach again
 ├── WrongStore              the store is not the one it was: stop, an operator must look
+├── WrongHub                the hub is not the one it was: stop, an operator must look
+├── PositionLost            the hub dropped what comes next, and a setting says stop
 ├── CorruptObject           an object cannot be what its name says: stop reading, keep the object
 └── NewerFormat             an object was written by a newer Headrace: upgrade this one
 """
@@ -58,6 +60,14 @@ class CorruptBuffer(BatchError):
 
 class WrongStore(BatchError):
     """The store belongs to another hub or group, or was replaced while the service ran."""
+
+
+class WrongHub(BatchError):
+    """The hub was created anew, or its numbers began anew, while the store goes on from before."""
+
+
+class PositionLost(BatchError):
+    """The hub no longer has what comes next, and `on_lost_position: stop` says to stop there."""
 
 
 class CorruptObject(BatchError):

@@ -34,6 +34,10 @@ POINTS: Mapping[str, str] = {
     "forget.after": "That buffer is gone; others like it may be there.",
     "attach.raised": "`w` is raised in Redis; the open buffers have not been read.",
     "attach.after": "The partition is attached; its receiver is not open.",
+    # PROTOCOL A, the hub dropped what comes next
+    "lost.before": "The hub no longer has the next number; the log does not say so.",
+    "lost.manifest": "The log says which numbers are lost; `w` has not passed them.",
+    "lost.after": "`w` has passed them; the receiver is not open.",
     # PROTOCOL B, append
     "receive": "Events have come; none is decoded.",
     "append.before": "Events are decoded and planned; Redis has none of them.",

@@ -82,7 +82,8 @@ def _same_source(found: Store, wanted: Store, uri: str) -> None:
     if found.hub_id != wanted.hub_id:
         raise SettingError(
             f"blobs: hub {wanted.hub} was created anew since {uri} was filled, and numbers from"
-            " zero again: use another place for the new hub"
+            " zero again: give the new hub a store of its own (another blobs.folder, or"
+            " blobs.azure.prefix); the old store stays as it is, for flows and verify"
         )
 
 

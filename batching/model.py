@@ -27,6 +27,13 @@ class SealReason(str, Enum):
     RESYNC = "resync"  # another owner was here: what this one believed of the buffer was wrong
 
 
+class LostReason(str, Enum):
+    """Why numbers were never read; the manifest and the metric label share it."""
+
+    RETENTION = "retention"  # the hub had dropped them
+    SKIPPED = "skipped"  # the hub had dropped some, and `on_lost_position: latest` passed the rest
+
+
 class EntryKind(str, Enum):
     """What an entry of a manifest stands for."""
 
@@ -102,10 +109,14 @@ class Store:
 
 @dataclass(frozen=True)
 class Position:
-    """Everything up to `checkpoint` is durable; manifests are read from `first` on."""
+    """Everything up to `checkpoint` is durable; manifests are read from `first` on.
+
+    `lost` is what entries of kind lost in manifests before `first` add up to, at most.
+    """
 
     checkpoint: int
     first: int
+    lost: int = 0
     format: int = FORMAT
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 BLOCK = 10_000
 DEAD_STREAM = "_dead"
 IGNORED_STREAM = "_ignored"
+LOST_STREAM = "_lost"
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -32,6 +33,7 @@ class Key(NamedTuple):
 
 DEAD = Key(DEAD_STREAM, "_")
 IGNORED = Key(IGNORED_STREAM, "_")
+LOST = Key(LOST_STREAM, "_")
 
 
 def hub_id(namespace: str, hub: str, created_ms: int) -> str:

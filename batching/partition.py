@@ -19,7 +19,7 @@ from batching.failpoints import reached
 from batching.horizon import Horizon
 from batching.identity import check_identity
 from batching.metrics import BatchingMetrics
-from batching.model import Element, Position, SealReason, dump
+from batching.model import Element, LostReason, Position, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.policy import SealPolicy
 from batching.ports import Appended, Buffer, Clock, Low
@@ -189,6 +189,37 @@ class Partition:
                 self._keep(planned, answer.resynced)
             self.horizon.appended(enqueued_ns)
 
+    async def lose(self, last: int, reason: LostReason) -> bool:
+        """Go on behind numbers that the hub no longer has: all after `acked`, up to `last`.
+
+        The log says so first. Only then w moves, and only from where it was then, so that what
+        Redis loses meanwhile is not passed over in silence. Not beside a commit: call it between
+        `attach` and the tasks.
+
+        Args:
+            last: the highest number that is not there to be read.
+            reason: why it is not.
+
+        Returns:
+            Whether the log did not say so before.
+
+        Raises:
+            Reattach: Redis lost something, or the view no longer holds.
+
+        """
+        await reached("lost.before")
+        declared = await self._committer.declare_lost(self._view, self.acked + 1, last, reason)
+        await reached("lost.manifest")
+        known = self._view.next - 1
+        answer = await answered(lambda: self._buffer.append(self.acked, last, (), known))
+        await reached("lost.after")
+        if answer.outcome is Appended.GAP:
+            raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
+        self.acked = answer.w
+        if answer.outcome is Appended.BEHIND:
+            await self._read_states()
+        return declared
+
     def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
         self._states.keep(planned, resynced)
         self._metrics.resynced.inc(len(resynced))
@@ -321,7 +352,7 @@ class Partition:
             return
         first = self._view.first_needed(checkpoint)
         name = names.position(self._log.hub, self._log.partition)
-        body = dump(Position(checkpoint, first))
+        body = dump(Position(checkpoint, first, self._view.lost.below(first)))
         await reached("checkpoint.before")
         version = await answered(lambda: self._log.store.replace(name, body, self._version))
         await reached("checkpoint.after")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from batching import names
 from batching.errors import CorruptObject, NewerFormat
+from batching.lost import LostNumbers
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.names import Key
 from batching.ports import BlobStore
@@ -20,8 +21,9 @@ COVERING = {EntryKind.BATCH, EntryKind.IGNORED, EntryKind.DEAD}
 class View:
     """Marks per key: every event of a key up to its mark lies in a committed batch."""
 
-    def __init__(self, checkpoint: int, first: int) -> None:
+    def __init__(self, checkpoint: int, first: int, lost: int = 0) -> None:
         self.checkpoint, self.first, self.next = checkpoint, first, first
+        self.lost = LostNumbers(lost)
         self._last: dict[Key, int] = {}
         self._reach: deque[tuple[int, int]] = deque()  # manifest, its highest `last`
 
@@ -38,12 +40,20 @@ class View:
         """
         reach = -1
         for entry in entries:
+            if entry.kind == EntryKind.LOST:  # it sets no mark, but is kept until c has passed it
+                self.lost.note(self.next, entry)
+                reach = max(reach, entry.last)
+                continue
             if entry.kind not in COVERING:
                 raise NewerFormat(f"entry of kind {entry.kind}: written by a newer Headrace")
             self._last[entry.key] = max(entry.last, self._last.get(entry.key, -1))
             reach = max(reach, entry.last)
         self._reach.append((self.next, reach))
         self.next += 1
+
+    def covers_above(self, number: int) -> bool:
+        """Tell whether a batch that was read reaches to `number` or beyond."""
+        return any(last >= number for last in self._last.values())
 
     def first_needed(self, checkpoint: int) -> int:
         """Give the manifest from which a newcomer who knows `checkpoint` must read."""
@@ -53,6 +63,7 @@ class View:
     def move(self, checkpoint: int, first: int) -> None:
         """Follow the position, and forget marks that the checkpoint has passed."""
         self.checkpoint, self.first = checkpoint, first
+        self.lost.trim(first)
         self._last = {key: last for key, last in self._last.items() if last > checkpoint}
         while self._reach and self._reach[0][0] < first:
             self._reach.popleft()
@@ -108,7 +119,7 @@ class Log:
         """Read the position and all manifests behind it; give the position's version too."""
         while True:
             position, version = await self.position()
-            view = View(position.checkpoint, position.first)
+            view = View(position.checkpoint, position.first, position.lost)
             while (entries := await self.entries(view.next)) is not None:
                 view.apply(entries)
             again, _ = await self.position()

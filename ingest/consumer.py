@@ -16,9 +16,11 @@ from batching.errors import CorruptBuffer, Reattach
 from batching.failpoints import reached
 from batching.model import Element
 from batching.partition import Partition
-from ingest.classify import Classifier
+from ingest.classify import Classified, Classifier
+from ingest.event import Event
 from ingest.metrics import IngestMetrics
 from ingest.source import Source, SourceUnavailable, event_of
+from ingest.standing import Standing
 from ingest.tally import Tally
 
 SLICE_BYTES = 4 * 2**20  # one append: bounds what Redis gets in one call
@@ -33,6 +35,7 @@ class Parts:
     """What a consumer is built of; `build` makes a new owner of its partition."""
 
     source: Source
+    standing: Standing
     classifier: Classifier
     metrics: IngestMetrics
     build: Callable[[str], Partition]
@@ -48,6 +51,11 @@ class Consumer:
         self._taking = asyncio.Lock()  # held while events are decoded and appended
         self._stop = asyncio.Event()
         self.attached = asyncio.Event()
+
+    @property
+    def standing(self) -> Standing:
+        """Where the hub stands."""
+        return self._parts.standing
 
     @property
     def owner(self) -> Partition | None:
@@ -80,6 +88,8 @@ class Consumer:
 
         Raises:
             WrongStore: the store was deleted or replaced.
+            WrongHub: the hub was created anew, or its numbers began anew.
+            PositionLost: the hub no longer has what comes next, and that is to stop.
 
         """
         with structlog.contextvars.bound_contextvars(partition=self.partition):
@@ -98,11 +108,9 @@ class Consumer:
             log.info("partition left")
 
     async def _own(self, owner: Partition) -> None:
-        attaching = asyncio.create_task(owner.attach())
-        await self._unless_stopped(attaching)
+        await self._unless_stopped(asyncio.create_task(self._attach(owner)))
         if self._stop.is_set():
             return
-        await self._note_lost(owner)
         self.attached.set()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -117,7 +125,7 @@ class Consumer:
                     task.cancel()
         await owner.drain()
 
-    async def _unless_stopped(self, task: asyncio.Task[int]) -> None:
+    async def _unless_stopped(self, task: asyncio.Task[None]) -> None:
         """Wait for a task, or cancel it when it is time to stop."""
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -128,27 +136,27 @@ class Consumer:
             stopping.cancel()
             task.cancel()
 
-    async def _note_lost(self, owner: Partition) -> None:
-        """Say it loudly when the hub no longer has what comes next."""
+    async def _attach(self, owner: Partition) -> None:
+        await owner.attach()
         try:
-            facts = await self._parts.source.partition(self.partition)
-        except SourceUnavailable as error:
+            await self._parts.standing.reconcile(self.partition, owner)
+        except SourceUnavailable as error:  # asked again with the first events
             log.warning("hub does not answer", why=str(error))
-            return
-        missing = facts.first - (owner.acked + 1)
-        if missing > 0 and facts.first > 0:
-            self._parts.metrics.lost.inc(missing)
-            log.error("the hub dropped events before they were read", events=missing)
 
     async def _receive(self, owner: Partition) -> None:
         wait = FIRST_WAIT_SECONDS
+        reopening = False
         while True:
             began = asyncio.get_running_loop().time()
             try:
+                if reopening:
+                    await self._parts.standing.check(self.partition, owner.acked)
                 await self._parts.source.receive(
-                    self.partition, lambda: owner.acked, lambda raw: self._take(owner, raw)
+                    self.partition, lambda: owner.acked, _Link(self, owner).arrived
                 )
+                reopening = True
             except SourceUnavailable as error:
+                reopening = True
                 self._parts.metrics.reopened.inc()
                 log.warning("link to the hub broke, opening it again", why=str(error))
                 if asyncio.get_running_loop().time() - began > LONGEST_WAIT_SECONDS:
@@ -156,28 +164,22 @@ class Consumer:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
-    async def _take(self, owner: Partition, raws: Sequence[EventData]) -> None:
+    async def take(self, owner: Partition, raws: Sequence[EventData]) -> None:
         """Decode events and append them, a few megabytes a call."""
         async with self._taking:
             await reached("receive")
-            elements: list[Element] = []
-            size, upto, enqueued_ns = 0, owner.acked, 0
+            slice_ = _Slice(owner, self._tally)
             for raw in raws:
                 event = event_of(self.partition, raw)
-                if event.sequence_number <= upto:
+                if event.sequence_number <= slice_.upto:
                     continue  # a link that was opened again may repeat its last event
-                found = self._parts.classifier.classify(event)
-                elements += found.elements
-                size += sum(len(element.body) for element in found.elements)
-                upto, enqueued_ns = event.sequence_number, event.enqueued_ns
-                self._tally.add(found)
-                if size > SLICE_BYTES:
-                    self._tally.tell()
-                    await owner.append(elements, upto, enqueued_ns)
-                    elements, size = [], 0
-            self._tally.tell()
-            if upto > owner.acked:
-                await owner.append(elements, upto, enqueued_ns)
+                if event.sequence_number > slice_.upto + 1:  # numbers have no gaps, unless
+                    await slice_.append()  # retention passed while nothing was received
+                    await self._parts.standing.check(self.partition, owner.acked)
+                slice_.add(event, self._parts.classifier.classify(event))
+                if slice_.size > SLICE_BYTES:
+                    await slice_.append()
+            await slice_.append()
 
     async def _watch_lag(self, owner: Partition) -> None:
         while True:
@@ -189,3 +191,41 @@ class Consumer:
                 behind = max(0, facts.last - owner.acked)
                 self._parts.metrics.lag.labels(self.partition).set(behind)
             await asyncio.sleep(LAG_SECONDS)
+
+
+class _Link:
+    """One opening of the link to the hub."""
+
+    def __init__(self, consumer: Consumer, owner: Partition) -> None:
+        self._consumer, self._owner = consumer, owner
+        self._checked = False
+
+    async def arrived(self, raws: Sequence[EventData]) -> None:
+        """Take events; the first ones only once the hub has said that it is still the same."""
+        if not self._checked:
+            await self._consumer.standing.same_hub()
+            self._checked = True
+        await self._consumer.take(self._owner, raws)
+
+
+class _Slice:
+    """Events that go to the buffer in one append."""
+
+    def __init__(self, owner: Partition, tally: Tally) -> None:
+        self._owner, self._tally = owner, tally
+        self.upto, self.size, self._enqueued_ns = owner.acked, 0, 0
+        self._elements: list[Element] = []
+
+    def add(self, event: Event, found: Classified) -> None:
+        """Add what one event gave."""
+        self._elements += found.elements
+        self.size += sum(len(element.body) for element in found.elements)
+        self.upto, self._enqueued_ns = event.sequence_number, event.enqueued_ns
+        self._tally.add(found)
+
+    async def append(self) -> None:
+        """Append what was added since the last call."""
+        self._tally.tell()
+        if self.upto > self._owner.acked:
+            await self._owner.append(self._elements, self.upto, self._enqueued_ns)
+        self._elements, self.size = [], 0

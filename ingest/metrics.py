@@ -65,7 +65,9 @@ class IngestMetrics:
         )
         self.lost = Counter(
             "headrace_events_lost_total",
-            "Events that the hub had dropped before they were read.",
+            "Events that the hub had dropped before they were read, at most; or that were"
+            " skipped because of it.",
+            ["reason"],  # values of model.LostReason
             registry=registry,
         )
 

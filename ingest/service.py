@@ -20,6 +20,7 @@ from ingest.fleet import Fleet
 from ingest.http import HttpServer
 from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
+from ingest.standing import Standing
 
 log = structlog.get_logger()
 
@@ -83,6 +84,12 @@ class _Service:
             slots=parts.launcher.processes,
         )
         self._balancer = _balancer(parts)
+        self._standing = Standing(
+            parts.source,
+            parts.identity,
+            measured.ingest,
+            parts.settings.source.chosen.on_lost_position,
+        )
         self._fleet: Fleet | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
@@ -125,7 +132,13 @@ class _Service:
         parts = self._parts
         return Consumer(
             partition,
-            ConsumerParts(parts.source, parts.classifier, parts.metrics.ingest, self._owner),
+            ConsumerParts(
+                parts.source,
+                self._standing,
+                parts.classifier,
+                parts.metrics.ingest,
+                self._owner,
+            ),
         )
 
     def _owner(self, partition: str) -> Partition:

@@ -75,6 +75,11 @@ class PartitionFacts:
     last: int
     empty: bool
 
+    @property
+    def oldest(self) -> int:
+        """The lowest number that can still be read: where there is none, the next to come."""
+        return self.last + 1 if self.empty else self.first
+
 
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """One partition's log, read from the start: each number in a batch, a dead letter, or ignored."""
 
-from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind
 from batching.names import DEAD_STREAM, Key
 from batching.verify.coverage import Coverage
+from batching.verify.gaps import Ignored, Span, split, union
 from batching.verify.report import Report, SensorSum
 from batching.view import Log
 
@@ -35,7 +35,8 @@ class PartitionCheck:
         self._coverage = Coverage(start)
         self._streams: dict[str, Coverage] = {}
         self._last: dict[Key, int] = {}
-        self._ignored: Counter[tuple[int, int]] = Counter()
+        self._ignored = Ignored()
+        self._lost: list[Span] = []
         self._dead = 0
 
     async def run(self, upto: int | None) -> None:
@@ -44,7 +45,7 @@ class PartitionCheck:
         async for n, entries in self._manifests():
             await self._manifest(n, entries)
         end = position.checkpoint if upto is None else upto
-        self._judge(end)
+        self._judge(end, only=upto is not None)
 
     async def _manifests(self) -> AsyncIterator[tuple[int, tuple[Entry, ...]]]:
         """Give all that there are, also behind a hole; retention may have taken the oldest."""
@@ -72,6 +73,9 @@ class PartitionCheck:
         for entry in entries:
             if entry.kind == EntryKind.IGNORED:
                 self._add_ignored(entry)
+                continue
+            if entry.kind == EntryKind.LOST:
+                self._lost.append((entry.first, entry.last))
                 continue
             if entry.data is None:
                 self._report.damaged.add(f"manifest {n}: an entry without data")
@@ -146,13 +150,14 @@ class PartitionCheck:
 
     def _add_ignored(self, entry: Entry) -> None:
         self._report.ignored += entry.events
-        self._ignored[entry.first, entry.last] += entry.events
+        self._ignored.add(entry.first, entry.last, entry.events)
 
-    def _judge(self, end: int) -> None:
+    def _judge(self, end: int, *, only: bool) -> None:
         self._judge_missing(end)
+        lost = 0 if only else self._judge_beyond(end)
         self._judge_streams()
         judged = max(0, end - self._coverage.start + 1)
-        beyond = self._coverage.count(beyond=end)
+        beyond = self._coverage.count(beyond=end) + lost
         waiting = 0 if self._last_enqueued is None else self._last_enqueued - end - beyond
         self._report.open += max(0, waiting)
         self._report.events += judged + beyond + max(0, waiting)
@@ -160,23 +165,24 @@ class PartitionCheck:
         self._report.partitions[self._log.partition] = {"from": self._coverage.start, "to": end}
 
     def _judge_missing(self, end: int) -> None:
-        """Find gaps up to `end`; ignored events fill those inside their interval, by number."""
-        credit = deque((*span, events) for span, events in sorted(self._ignored.items()))
-        for first, last in self._coverage.missing(end):
-            missing = last - first + 1
-            while missing and credit and credit[0][0] <= last:
-                begin, until, left = credit.popleft()
-                inside = min(last, until) - max(first, begin) + 1
-                used = min(missing, left, max(0, inside))
-                missing -= used
-                if left > used and until > last:
-                    credit.appendleft((begin, until, left - used))
-                    break
-            if missing:
-                span = f"numbers {first} to {last}"
-                if missing <= last - first:
-                    span = f"{missing} of the numbers {first} to {last}"
-                self._report.missing.add(f"partition {self._log.partition}, {span}", missing)
+        """Find the gaps up to `end`: what is neither ignored nor lost is missing."""
+        outside, inside = split(self._coverage.missing(end), union(self._lost))
+        for gap in self._ignored.fill(outside):
+            self._report.missing.add(f"partition {self._log.partition}, {gap.said}", gap.left)
+        self._add_lost(inside)
+
+    def _judge_beyond(self, end: int) -> int:
+        """Count what is lost beyond `end`: it will be in no batch, whatever comes."""
+        before = [(self._coverage.start, end)] if end >= self._coverage.start else []
+        beyond, _ = split(union(self._lost), before)
+        upto = max((last for _, last in beyond), default=end)
+        return self._add_lost(split(self._coverage.missing(upto), beyond)[1])
+
+    def _add_lost(self, spans: list[Span]) -> int:
+        gaps = list(self._ignored.fill(spans))
+        for gap in gaps:
+            self._report.lost.add(f"partition {self._log.partition}, {gap.said}", gap.left)
+        return sum(gap.left for gap in gaps)
 
     def _judge_streams(self) -> None:
         """Find events in batches of more than one stream: each belongs to the first that fits."""

@@ -43,6 +43,7 @@ class Report:
     open: int = 0  # in the hub or in open batches, as far as the hub was asked
     missing: Finding = field(default_factory=Finding)
     twice: Finding = field(default_factory=Finding)
+    lost: Finding = field(default_factory=Finding)  # the hub no longer had them; no fault of ours
     damaged: Finding = field(default_factory=Finding)  # an object that says something else
     pending_batches: int = 0  # in no run yet
     runs: dict[str, int] = field(
@@ -53,6 +54,7 @@ class Report:
     sensors_left_out: int = 0
     sent: int | None = None  # the senders' side, where it was given
     sent_twice: int = 0  # one message that the sender put into the hub more than once
+    sent_lost: int = 0  # sent, not found, and as many or more are lost
     sent_set_aside: int = 0  # sent with samples, found as a dead letter
     partitions: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -81,6 +83,8 @@ class Report:
             parts.append(_count(self.dead_letters, "dead letter", "dead letters"))
         if self.ignored:
             parts.append(f"{self.ignored:,} ignored")
+        if self.lost.count:
+            parts.append(f"{self.lost.count:,} lost")
         if self.open:
             parts.append(f"{self.open:,} not sealed yet")
         runs = [_count(self.runs["succeeded"], "run succeeded", "runs succeeded")]
@@ -101,6 +105,7 @@ class Report:
             for name, found in (
                 ("missing", self.missing),
                 ("twice", self.twice),
+                ("lost", self.lost),
                 ("damaged", self.damaged),
             )
         }
@@ -111,7 +116,8 @@ class Report:
         later = {
             name: getattr(self, name) for name in ("open", "pending_batches", "runs", "failed_runs")
         }
-        senders = {name: getattr(self, name) for name in ("sent", "sent_twice", "sent_set_aside")}
+        sent = ("sent", "sent_twice", "sent_lost", "sent_set_aside")
+        senders = {name: getattr(self, name) for name in sent}
         return {**counts, **findings, **later, **senders, "partitions": self.partitions}
 
 

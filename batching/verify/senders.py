@@ -123,11 +123,13 @@ class Senders:
     def judge(self, report: Report) -> None:
         """Say what was sent and is not there, or not as it was sent.
 
-        As many as are open may only be waiting for their seal; which ones, the store cannot know.
+        As many as are open may only be waiting for their seal, and as many as are lost were never
+        there to be read; which ones, the store cannot know.
         """
         report.sent = sum(sent.times for sent in self._sent.values())
         absent = sum(s.times - s.found for s in self._sent.values() if 0 <= s.found < s.times)
-        waiting = absent <= report.open
+        waiting = absent <= report.open + report.lost.count
+        report.sent_lost = min(absent, report.lost.count) if waiting else 0
         for message, sent in self._sent.items():
             if sent.found < 0:
                 report.damaged.add(f"message {message} does not hold what was sent")

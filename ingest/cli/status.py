@@ -43,7 +43,7 @@ def status(
     console = Console(highlight=False, emoji=False)
     place = f"store {found['store']} of hub {found['hub']}, group {found['group']}"
     console.print(escape(place), soft_wrap=True)
-    console.print(_table(("partition", "checkpoint", "manifests"), found["partitions"]))
+    console.print(_table(("partition", "checkpoint", "manifests", "lost"), found["partitions"]))
     if found["jobs"]:
         columns = ("job", "runs", *(status.value for status in RunStatus), "batches")
         console.print(_table(columns, found["jobs"]))
@@ -110,4 +110,5 @@ async def _partition(log: Log) -> dict[str, Any]:
         "partition": log.partition,
         "checkpoint": view.checkpoint,
         "manifests": view.next,
+        "lost": view.lost.events,
     }

@@ -86,6 +86,7 @@ def show(report: Report, console: Console) -> None:
             console.print(f"[red]{name}:[/] {escape(example)}", soft_wrap=True)
         if found.count > len(found.examples):
             console.print(f"[red]{name}:[/] and {found.count - len(found.examples):,} more")
+    _show_lost(report, console)
     for run in report.failed_runs:
         console.print(f"[yellow]failed:[/] {escape(run)}", soft_wrap=True)
     if report.sent is not None:
@@ -94,11 +95,21 @@ def show(report: Report, console: Console) -> None:
     console.print(f"[bold {colour}]{report.closing_line()}[/]", soft_wrap=True)
 
 
+def _show_lost(report: Report, console: Console) -> None:
+    for example in report.lost.examples:
+        console.print(f"[yellow]lost:[/] {escape(example)}", soft_wrap=True)
+    if report.lost.count:
+        note = "the hub had dropped them before they were read, or they were skipped because of it"
+        console.print(f"[dim]{note}[/]", soft_wrap=True)
+
+
 def _senders(report: Report, sent: int) -> str:
     parts = [f"senders: {sent:,} events sent"]
     if report.wrong or report.open:
         return parts[0]
     parts.append(f"{report.sent_twice:,} of them repeats")
+    if report.sent_lost:
+        parts.append(f"{report.sent_lost:,} not found, among the lost")
     if report.sent_set_aside:
         parts.append(f"{report.sent_set_aside:,} with samples set aside as dead letters")
     return f"{', '.join(parts)}; counts and sample sums agree"

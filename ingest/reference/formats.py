@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from batching import bundle, model, names
-from batching.model import Entry, RunBatch, SealReason
+from batching.lost import lost_entry
+from batching.model import Entry, LostReason, RunBatch, SealReason
 from ingest.reference.tables import NOTE, table
 
 HUB = names.hub_id("plant7.servicebus.windows.net", "telemetry", 1_767_225_600_000)
 STORE = "9f2c61d07be84a35"
 NOON_NS = 1_767_268_800 * 10**9
 SECOND_NS = 10**9
+RETENTION = LostReason.RETENTION
 BUNDLE = names.data("vibration", HUB, "0", 41, "5e1f0c93")
 INTRO = f"""# Formats
 
@@ -83,7 +85,10 @@ def _log() -> list[Example]:
             "The n-th commit of a partition. Its entries, by `kind`: `batch` (rows of a bundle;"
             " of stream `_dead` they are events set aside, each with its reason), `dead` (a sealed"
             " buffer that no longer fits its stream, its events set aside), `ignored` (events of no"
-            " stream, if `unmatched: count`); `parked`, `lost` and `rules` are reserved. `reason`"
+            " stream, if `unmatched: count`), `lost` (numbers that the hub no longer had when all"
+            " before them had been appended, `reason` `retention`; or that were `skipped` because"
+            " of that; `events` is an upper bound, since some may be in batches from before Redis"
+            " was lost); `parked` and `rules` are reserved. `reason`"
             f" of a batch is one of {', '.join(f'`{each.value}`' for each in SealReason)}.",
             model.Manifest(
                 log=STORE,
@@ -92,15 +97,16 @@ def _log() -> list[Example]:
                 n=41,
                 written=NOON_NS + 301 * SECOND_NS,
                 writer="headrace-0",
-                entries=(_batch(), _set_aside(), _ignored()),
+                entries=(_batch(), _set_aside(), _ignored(), lost_entry(73_215, 73_400, RETENTION)),
             ),
         ),
         Example(
             "Position",
             names.position(HUB, "0"),
             "<id>/position/<hub>/<partition>.json",
-            "Everything up to `checkpoint` is durable; manifests are read from `first` on. The one"
-            " object beside a job's position that is replaced, and it only rises.",
+            "Everything up to `checkpoint` is durable; manifests are read from `first` on. `lost`"
+            " is the sum of what manifests before `first` say is lost, for `headrace status`. The"
+            " one object beside a job's position that is replaced, and it only rises.",
             model.Position(checkpoint=73_214, first=0),
         ),
     ]

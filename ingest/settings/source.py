@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from ingest.settings.kinds import Accepts, Count, Part, Place, Port, Text
 
 Start = Literal["earliest", "latest"]
+OnLostPosition = Literal["earliest", "latest", "stop"]
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?")
 
 
@@ -31,6 +32,11 @@ class _Group(Part):
     start: Start = Field(
         default="earliest",
         description="Where a new store begins: with all that the hub has, or with new events.",
+    )
+    on_lost_position: OnLostPosition = Field(
+        default="earliest",
+        description="If the hub no longer has what comes next: go on with the oldest event that"
+        " it has, with new ones, or stop.",
     )
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from batching import names
 from batching.adapters.folder import FolderStore
 from batching.bundle import Builder, DeadLetters
+from batching.lost import lost_entry
 from batching.model import (
     Attempt,
     Entry,
     EntryKind,
+    LostReason,
     Manifest,
     Position,
     Result,
@@ -85,6 +87,10 @@ class MadeStore:
         """Say that some events between two numbers were only counted."""
         kind = EntryKind.IGNORED.value
         return Entry(kind, names.IGNORED_STREAM, "_", first, last, events)
+
+    def lost(self, first: int, last: int) -> Entry:
+        """Say that the hub no longer had some numbers."""
+        return lost_entry(first, last, LostReason.RETENTION)
 
     def _entry(
         self, kind: EntryKind, stream: str, sensor: str, numbers: tuple[int, ...], **more: Any

@@ -1,0 +1,90 @@
+"""A hub of a test's own process, at a port that stays: restarted, changed, deleted, made anew."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingest.hub import HubServer, HubSettings, Retention
+from tests.end_to_end.plant import HUB, Plant
+
+SMALL = 2_000  # bytes of a segment: retention drops whole segments
+KEEP_ALL = Retention(segment_bytes=SMALL)
+KEEP_LITTLE = Retention(max_bytes=30 * SMALL, segment_bytes=SMALL)
+
+
+@dataclass
+class HubHere:
+    """One hub server on a thread; each change is a restart on the same port and folder."""
+
+    data: Path
+    partitions: int = 1
+    retention: Retention = KEEP_ALL
+    port: int = 0
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self._start()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def _start(self) -> None:
+        hub = HubSettings(HUB, self.partitions, retention=self.retention)
+        self.server = HubServer([hub], data=self.data, port=self.port)
+        self.port = self._run(self.server.start())
+
+    @property
+    def connection(self) -> str:
+        return self.server.connection_string(HUB)
+
+    def oldest(self, partition: int = 0) -> int:
+        return self.server._hubs[HUB].partitions[partition].first
+
+    def next(self, partition: int = 0) -> int:
+        return self.server._hubs[HUB].partitions[partition].next
+
+    def readers(self) -> int:
+        return sum(len(links) for links in self.server._hubs[HUB].readers.values())
+
+    def stop(self) -> None:
+        self._run(self.server.close())
+
+    def restart(self, **changes: Any) -> None:
+        """Stop it, change what it is, start it on the same port."""
+        self.stop()
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self._start()
+
+    def make_anew(self) -> None:
+        """Delete the hub with all that it holds, and create one of the same name."""
+        self.stop()
+        shutil.rmtree(self.data)
+        self._start()
+
+    def end(self) -> None:
+        self.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@contextmanager
+def with_hub(plant: Plant, **options: Any) -> Iterator[HubHere]:
+    """Run the plant on a hub in this process; stop all in the end."""
+    hub = HubHere(plant.folder / "own-hub", **options)
+    plant.connection = hub.connection
+    try:
+        yield hub
+    finally:
+        try:
+            plant.stop()
+        finally:
+            hub.end()
