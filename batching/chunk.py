@@ -117,10 +117,22 @@ def read(body: bytes | memoryview) -> Iterator[Encoded]:
             wiped and its events read again.
 
     """
+    for chunk, _ in read_both(body):
+        yield chunk
+
+
+def read_both(body: bytes | memoryview) -> Iterator[tuple[Encoded, memoryview]]:
+    """Walk the chunks of an element's body, each with its own bytes.
+
+    Raises:
+        CorruptBuffer: as `read` does.
+
+    """
     view, at = memoryview(body), 0
     while at < len(view):
-        chunk, at = _read_one(view, at)
-        yield chunk
+        begin = at
+        chunk, at = _read_one(view, begin)
+        yield chunk, view[begin:at]
 
 
 def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:

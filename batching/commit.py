@@ -7,7 +7,7 @@ winner, drops what it covers and plans again under the next number.
 import asyncio
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,19 +22,20 @@ from batching.chunk import (
     SAMPLES,
     Encoded,
     dead_letter_of,
-    read,
+    read_both,
     samples_of,
 )
-from batching.errors import Reattach
+from batching.errors import CorruptObject, Reattach
 from batching.failpoints import reached
 from batching.lost import lost_entry
 from batching.metrics import BatchingMetrics
 from batching.model import Entry, EntryKind, LostReason, Manifest, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.parked_reads import Fronts, Gone, read_pieces
 from batching.policy import NEVER_NS, BatchState
 from batching.ports import Buffer, Clock, SealedBuffer
 from batching.retry import answered
-from batching.view import Log, View
+from batching.view import NO_INDEXES, Indexes, Log, View, carried
 
 PEEK_BYTES, PEEK_BUFFERS = 16 * 2**20, 1_000
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class Plan:
 
     entries: tuple[Entry, ...]
     data: tuple[tuple[str, list[Any]], ...]  # name and parts
+    indexes: Indexes = field(default_factory=dict)  # of the objects that it parks
 
 
 class Committer:
@@ -87,11 +89,12 @@ class Committer:
         await reached("peek")
         learned = False
         while True:
-            plan = await asyncio.to_thread(self._plan, view, sealed)
+            fronts = await self._in_front(view, sealed)
+            plan = await asyncio.to_thread(self._plan, view, sealed, fronts)
             if plan.entries:
-                await self._create(view, plan)
+                await self.create(view, plan)
                 learned = True
-            elif learned or not await self._learn(view):
+            elif learned or not await self.learn(view):
                 break
             else:
                 learned = True
@@ -111,10 +114,34 @@ class Committer:
         entry = lost_entry(first, last, reason)
         declared = False
         while not view.lost.say(first, last):
-            declared = await self._create(view, Plan((entry,), ()))
+            declared = await self.create(view, Plan((entry,), ()))
         return declared
 
-    async def _learn(self, view: View) -> bool:
+    async def _in_front(self, view: View, sealed: Sequence[SealedBuffer]) -> Fronts:
+        """Read the parked pieces that come before the sealed buffers' own events."""
+        while True:
+            keys = dict.fromkeys(buffer.key for buffer in sealed)
+            pieces = [piece for key in keys for piece in view.pieces.of(key)]
+            try:
+                return await read_pieces(self._log.store, pieces)
+            except Gone as gone:  # a batch of another owner holds it, and the janitor came
+                await self._explain(view, gone)
+
+    async def _explain(self, view: View, gone: Gone) -> None:
+        """Learn why a parked object is gone.
+
+        Raises:
+            Reattach: the manifests that say so are deleted, too.
+            CorruptObject: nothing says so.
+
+        """
+        position, _ = await self._log.position()
+        if not await self.learn(view):
+            if position.first > view.first:
+                raise Reattach(f"{gone.name} and the manifests that superseded it are deleted")
+            raise CorruptObject(f"{gone.name} is gone, though pieces of it are in no batch")
+
+    async def learn(self, view: View) -> bool:
         """Take in a manifest of another owner, if there is one."""
         entries = await self._log.entries(view.next)
         if entries is None:
@@ -122,18 +149,27 @@ class Committer:
         await self._take(view, entries)
         return True
 
-    async def _take(self, view: View, entries: tuple[Entry, ...]) -> None:
+    async def _take(
+        self, view: View, entries: tuple[Entry, ...], known: Indexes = NO_INDEXES
+    ) -> None:
         """Manifest `next` into the view, unless that number was used and deleted long ago."""
+        indexes = known or await self._log.indexes(view, entries)
         position, _ = await self._log.position()
         if position.first > view.next:
             raise Reattach(f"manifest {view.next} was deleted long ago")
-        view.apply(entries)
+        view.apply(entries, indexes)
         await reached("take")
 
-    async def _create(self, view: View, plan: Plan) -> bool:
-        """Create manifest `next`, or learn the one that is there; True if it is ours."""
+    async def create(self, view: View, plan: Plan) -> bool:
+        """Write a plan's data and its manifest; False if another owner was first, who is learned.
+
+        Raises:
+            Reattach: the view no longer holds.
+
+        """
         n, partition = view.next, self._log.partition
         store = self._log.store
+        entries = (*carried(view), *plan.entries)
         for name, parts in plan.data:
             await reached("data.before")
             await answered(partial(store.create, name, parts))
@@ -145,7 +181,7 @@ class Committer:
             n=n,
             written=self._clock.now_ns(),
             writer=self._writer,
-            entries=plan.entries,
+            entries=entries,
         )
         name = names.manifest(self._log.hub, partition, n)
         await reached("manifest.before")
@@ -153,47 +189,54 @@ class Committer:
         await reached("manifest.after")
         if created:
             self._metrics.manifests.labels("created").inc()
-            await self._take(view, plan.entries)
+            await self._take(view, entries, plan.indexes)
             self._observe(n, plan)
             return True
         self._metrics.manifests.labels("lost").inc()
-        if not await self._learn(view):
+        if not await self.learn(view):
             raise Reattach(f"manifest {n} exists and cannot be read: deleted meanwhile")
         return False
 
     def _observe(self, n: int, plan: Plan) -> None:
-        for entry in plan.entries:
-            if entry.kind == EntryKind.LOST:
-                continue
+        batches = [e for e in plan.entries if e.kind not in (EntryKind.PARKED, EntryKind.LOST)]
+        if not batches:
+            return
+        for entry in batches:
             self._metrics.batches.labels(entry.stream, entry.reason).inc()
             if entry.kind == EntryKind.BATCH and entry.stream != DEAD_STREAM:
                 self._metrics.batch_samples.labels(entry.stream).observe(entry.samples)
         for _, parts in plan.data:
             self._metrics.bundle_bytes.observe(sum(len(part) for part in parts))
-        log.info("manifest created", n=n, batches=len(plan.entries), bundles=len(plan.data))
+        log.info("manifest created", n=n, batches=len(batches), bundles=len(plan.data))
 
-    def _plan(self, view: View, sealed: Sequence[SealedBuffer]) -> Plan:
-        """Lay out what is not durable yet: each event once, in rising order."""
+    def _plan(self, view: View, sealed: Sequence[SealedBuffer], fronts: Fronts) -> Plan:
+        """Lay out what is in no batch yet: parked pieces whole, then each event once, rising."""
         writing = _Writing(self._formats, self._log, view.next)
         marks: dict[Key, int] = {}
         for buffer in sealed:
             mark = marks.get(buffer.key, view.mark(buffer.key))
-            chunks = list(_rising(buffer, mark))
+            pieces = [] if buffer.key in marks else fronts.get(buffer.key, [])
+            if pieces and buffer.last < pieces[0].piece.first:
+                pieces = []  # a buffer from before them, back by a roll-back
+            chunks = [chunk for each in pieces for chunk in each.chunks()]
+            chunks += (chunk for chunk, _ in rising(buffer.elements, mark))
             if chunks:
                 marks[buffer.key] = chunks[-1].sequence_number
                 writing.add(buffer, chunks)
         return writing.plan(self._compression)
 
 
-def _rising(buffer: SealedBuffer, mark: int) -> Iterator[Encoded]:
-    """Give the buffer's chunks above the mark, each number once: a script may have been torn."""
-    for _, last, body in buffer.elements:
+def rising(
+    elements: Sequence[tuple[int, int, bytes]], mark: int
+) -> Iterator[tuple[Encoded, memoryview]]:
+    """Give the chunks above the mark with their bytes, each number once: scripts may be torn."""
+    for _, last, body in elements:
         if last <= mark:
             continue
-        for chunk in read(body):
+        for chunk, raw in read_both(body):
             if chunk.sequence_number > mark:
                 mark = chunk.sequence_number
-                yield chunk
+                yield chunk, raw
 
 
 class _Writing:

@@ -32,6 +32,7 @@ POINTS: Mapping[str, str] = {
     "wipe.after": "The partition's keys are dropped; nothing has been read anew.",
     "forget.before": "An open buffer holds durable events alone; it is still there.",
     "forget.after": "That buffer is gone; others like it may be there.",
+    "restore": "Pieces are parked whose open buffers may be missing; none has been opened.",
     "attach.raised": "`w` is raised in Redis; the open buffers have not been read.",
     "attach.after": "The partition is attached; its receiver is not open.",
     # PROTOCOL A, the hub dropped what comes next
@@ -57,6 +58,10 @@ POINTS: Mapping[str, str] = {
     "ack.before": "Nothing of the sealed buffers is left to commit; they are still there.",
     "ack.after": "They are dropped; the checkpoint has not moved.",
     # PROTOCOL E, maintain
+    "park.before": "Open buffers that hold the checkpoint back are read; nothing is parked.",
+    "release.before": "What they held is parked or in a batch; it is still in Redis.",
+    "release.after": "Some or all of it has left Redis; the checkpoint has not moved.",
+    "merge": "Parked objects are to be merged; nothing of them has been read.",
     "checkpoint.before": "Everything up to a number is durable; the position does not say so.",
     "checkpoint.after": "The position is replaced; the owner does not know it yet.",
     # PROTOCOL G, dispatch

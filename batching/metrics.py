@@ -57,7 +57,7 @@ class BatchingMetrics:
         )
         self.open_bytes = Gauge(
             "headrace_open_bytes",
-            "Encoded bytes in open batches.",
+            "Encoded bytes in open batches, without what is parked.",
             ["partition"],
             registry=registry,
         )
@@ -74,9 +74,42 @@ class BatchingMetrics:
             ["partition"],
             registry=registry,
         )
+        self.checkpoint_seconds = Gauge(
+            "headrace_checkpoint_distance_seconds",
+            "Time of stream between the oldest event that is only in the buffer and the newest.",
+            ["partition"],
+            registry=registry,
+        )
+        self.parked_events = Gauge(
+            "headrace_parked_events",
+            "Events that were moved to the store before their batches are sealed.",
+            ["partition"],
+            registry=registry,
+        )
+        self.parked_bytes = Gauge(
+            "headrace_parked_bytes",
+            "Encoded bytes of them.",
+            ["partition"],
+            registry=registry,
+        )
+        self.parked_objects = Gauge(
+            "headrace_parked_objects",
+            "Objects in the store that hold them.",
+            ["partition"],
+            registry=registry,
+        )
 
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""
-        for gauge in (self.open_sensors, self.open_bytes, self.sealed_waiting, self.checkpoint):
+        for gauge in (
+            self.open_sensors,
+            self.open_bytes,
+            self.sealed_waiting,
+            self.checkpoint,
+            self.checkpoint_seconds,
+            self.parked_events,
+            self.parked_bytes,
+            self.parked_objects,
+        ):
             with contextlib.suppress(KeyError):
                 gauge.remove(partition)

@@ -47,11 +47,12 @@ class EntryKind(str, Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One batch (or one interval of ignored events) in a manifest.
+    """One batch, one interval of ignored events or one parked object in a manifest.
 
     Times are nanoseconds UTC since the epoch; `first` and `last` are sequence numbers.
     `rows` are the batch's rows in its bundle, `chunks` its rows in the bundle's table of
-    chunks, both [from, to).
+    chunks, both [from, to). `used` says which rows of a parked object's index were still in
+    use when it was listed (`batching.parked`); all of them where it is None.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Entry:
     data: "str | None" = None
     rows: "tuple[int, int]" = (0, 0)
     chunks: "tuple[int, int]" = (0, 0)
+    used: "str | None" = None
 
     @property
     def key(self) -> Key:

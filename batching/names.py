@@ -11,6 +11,8 @@ BLOCK = 10_000
 DEAD_STREAM = "_dead"
 IGNORED_STREAM = "_ignored"
 LOST_STREAM = "_lost"
+PARKED_STREAM = "_parked"
+_CHUNKS = ".chunks"
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -34,6 +36,7 @@ class Key(NamedTuple):
 DEAD = Key(DEAD_STREAM, "_")
 IGNORED = Key(IGNORED_STREAM, "_")
 LOST = Key(LOST_STREAM, "_")
+PARKED = Key(PARKED_STREAM, "_")
 
 
 def hub_id(namespace: str, hub: str, created_ms: int) -> str:
@@ -69,6 +72,16 @@ def manifest(hub: str, partition: str, n: int) -> str:
 def data(stream: str, hub: str, partition: str, n: int, nonce: str) -> str:
     """Name a bundle of manifest n; the nonce keeps two writers of one number apart."""
     return f"data/{stream}/{hub}/{partition}/{block(n)}/{number(n)}-{nonce}.arrow"
+
+
+def parked(hub: str, partition: str, n: int, nonce: str) -> str:
+    """Name the chunks that manifest n parks; `parked_index` names what tells them apart."""
+    return f"parked/{hub}/{partition}/{block(n)}/{number(n)}-{nonce}{_CHUNKS}"
+
+
+def parked_index(name: str) -> str:
+    """Name the index of parked chunks."""
+    return f"{name.removesuffix(_CHUNKS)}.index.arrow"
 
 
 def position(hub: str, partition: str) -> str:

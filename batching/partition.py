@@ -1,6 +1,6 @@
 """The owner of one partition: attach, append, seal what is due, commit, move the checkpoint.
 
-PROTOCOL, steps A to E. Nothing here trusts that it is the only owner: Redis refuses an append
+PROTOCOL, steps A to F. Nothing here trusts that it is the only owner: Redis refuses an append
 that does not continue the last one, and a manifest can be created only once. What this object
 remembers may be wrong at any time; then it is dropped and read again (`Reattach`).
 """
@@ -21,8 +21,10 @@ from batching.identity import check_identity
 from batching.metrics import BatchingMetrics
 from batching.model import Element, LostReason, Position, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.parking import Parker
 from batching.policy import SealPolicy
 from batching.ports import Appended, Buffer, Clock, Low
+from batching.replay import Replay, ReplayBound
 from batching.retry import answered
 from batching.states import Planned, States
 from batching.view import Log, View
@@ -32,6 +34,8 @@ ASK_SECONDS = 0.25
 ANSWER_SECONDS = 5.0
 SETTLED_SECONDS = 0.1
 LINGER_STEP_NS = 10**8
+LOOK_NS = 10 * 10**9  # between looks at what is parked
+GRACE_NS = 30 * 10**9  # what is due is sealed and committed within, as a rule
 HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
 log = structlog.get_logger()
 
@@ -46,6 +50,7 @@ class Rules:
     maintain_seconds: float = 2.0
     bundle_bytes: int = PEEK_BYTES
     compression: str | None = None
+    replay_bound: ReplayBound = field(default_factory=ReplayBound)
 
     def policy(self, key: Key) -> SealPolicy:
         """Give the triggers of a key's stream."""
@@ -89,13 +94,16 @@ class Partition:
             writer=writer,
             compression=rules.compression,
         )
+        self._parker = Parker(record, buffer, self._committer)
         self.acked = -1
         self.horizon = Horizon()
+        self.replay = Replay(rules.replay_bound)
         self._view = View(-1, 0)
         self._version: str | None = None
         self._states = States(rules.policy)
         self._appending = asyncio.Lock()  # one append or sweep at a time: both change states
         self._draining = False
+        self._maintained_ns = self._looked_ns = 0
 
     @property
     def view(self) -> View:
@@ -125,11 +133,15 @@ class Partition:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
         await self._forget_durable()
+        await self._parker.restore(self._view, list(self._view.pieces.keys()))
         known = self._view.checkpoint, self._view.next - 1
         self.acked = await answered(partial(self._buffer.attach, *known))
         await reached("attach.raised")
         await self._read_states()
-        self.horizon = Horizon()
+        self.horizon, self.replay = Horizon(), Replay(self._rules.replay_bound)
+        if (oldest := await self._parker.oldest()) is not None:
+            self.replay.appended(*oldest)
+        self._looked_ns = self._clock.now_ns()
         self._hooks.sealing.set()
         await reached("attach.after")
         log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
@@ -146,7 +158,7 @@ class Partition:
         """Drop open buffers that came back with a roll-back and hold only durable events."""
         for found in await answered(self._buffer.opened):
             mark = self._view.mark(found.key)
-            if found.last <= mark:
+            if found.last <= mark and not self._view.pieces.has(found.key):
                 await reached("forget.before")
                 await answered(partial(self._buffer.forget, found.key, mark, self._view.next - 1))
                 await reached("forget.after")
@@ -188,6 +200,9 @@ class Partition:
             else:
                 self._keep(planned, answer.resynced)
             self.horizon.appended(enqueued_ns)
+            if elements:
+                self.replay.appended(elements[0].sequence_number, elements[0].enqueued_ns)
+            self.replay.appended(upto, enqueued_ns)
 
     async def lose(self, last: int, reason: LostReason) -> bool:
         """Go on behind numbers that the hub no longer has: all after `acked`, up to `last`.
@@ -293,6 +308,8 @@ class Partition:
                 await self._linger(low)
                 await self.commit_sealed()
                 low = await self._low()
+                if self._clock.now_ns() - self._maintained_ns >= self._rules.maintain_seconds * 1e9:
+                    await self.maintain(low)  # there may always be something sealed
             await self.maintain(low)
             try:
                 async with asyncio.timeout(self._rules.maintain_seconds):
@@ -334,19 +351,28 @@ class Partition:
     def _gauges(self, low: Low) -> None:
         partition = self._log.partition
         self._metrics.open_sensors.labels(partition).set(len(self._states))
-        self._metrics.open_bytes.labels(partition).set(self._states.open_bytes())
+        pieces = self._view.pieces
+        open_bytes = max(0, self._states.open_bytes() - pieces.bytes)
+        self._metrics.open_bytes.labels(partition).set(open_bytes)
         self._metrics.sealed_waiting.labels(partition).set(low.sealed)
         self._metrics.checkpoint.labels(partition).set(max(0, low.w - self._view.checkpoint))
+        self._metrics.checkpoint_seconds.labels(partition).set(self.replay.seconds(low.lo))
+        self._metrics.parked_events.labels(partition).set(pieces.events)
+        self._metrics.parked_bytes.labels(partition).set(pieces.bytes)
+        self._metrics.parked_objects.labels(partition).set(len(pieces.objects))
 
     async def maintain(self, low: Low) -> None:
-        """Move the checkpoint to where everything before is durable.
+        """Park what is too old, and move the checkpoint to where everything before is durable.
 
         Raises:
             Reattach: another owner moved it.
             WrongStore: the store was deleted or replaced.
 
         """
+        self._maintained_ns = self._clock.now_ns()
         await answered(lambda: check_identity(self._log.root, self._log.identity))
+        await self._look_after_parked()
+        low = await self._shorten(low)
         checkpoint = low.w if low.lo is None else low.lo - 1
         if checkpoint <= self._view.checkpoint:
             return
@@ -362,6 +388,31 @@ class Partition:
         self._view.move(checkpoint, first)
         if self._hooks.checkpoint is not None:
             await self._hooks.checkpoint(checkpoint)
+
+    async def _shorten(self, low: Low) -> Low:
+        """Park open buffers, and commit sealed ones, until the replay is within half its bound."""
+        upto = self.replay.upto(low.w, low.lo)
+        while upto is not None and low.lo is not None and low.lo <= upto:
+            parked = await self._parker.park(self._view, upto)
+            if not parked and low.sealed:
+                await self.commit_sealed()
+            before, low = low, await self._low()
+            if low.lo == before.lo and not parked and not before.sealed:
+                break  # it was sealed, or another owner was here, just now
+        return low
+
+    async def _look_after_parked(self) -> None:
+        """Learn what others parked; open buffers that are missing for pieces past their due."""
+        now = self._clock.now_ns()
+        if now - self._looked_ns < LOOK_NS:
+            return
+        self._looked_ns = now
+        while await self._committer.learn(self._view):
+            pass
+        if overdue := self._parker.overdue(self._view, (now - GRACE_NS) // 1_000):
+            async with self._appending:
+                self._states.believe(await self._parker.restore(self._view, overdue))
+        await self._parker.merge(self._view)
 
     async def settled(self) -> None:
         """Wait until the commit task has nothing left that is sealed, without its linger."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from batching.model import Element, SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS, Arrival, BatchState, SealPolicy, decide
-from batching.ports import Group, OpenBuffer
+from batching.ports import Group, OpenBuffer, Shell
 
 NEVER_US = 2**52  # a sorted set's double holds it exactly; the year 2112 in microseconds
 
@@ -107,6 +107,12 @@ class States:
         """Forget buffers that were sealed."""
         for key in keys:
             self._replace(key, None)
+
+    def believe(self, shells: Iterable[Shell]) -> None:
+        """Take note of buffers that were opened without content."""
+        for shell in shells:
+            self._replace(shell.key, (shell.events, BatchState.unpack(shell.state)))
+            heapq.heappush(self._due, shell.due_us * 1_000)
 
     def plan(self, elements: Sequence[Element]) -> Planned:
         """Decide where batches end and lay the elements out in groups; changes nothing."""

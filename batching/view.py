@@ -5,6 +5,7 @@ since a number that was deleted may have been created once more by a process tha
 """
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from batching import names
@@ -12,41 +13,57 @@ from batching.errors import CorruptObject, NewerFormat
 from batching.lost import LostNumbers
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.names import Key
+from batching.parked import Index, read_index, unpack_used
+from batching.pieces import Pieces
 from batching.ports import BlobStore
 from batching.retry import answered
 
+Indexes = Mapping[str, Index]  # of parked objects, by the name of their content
+NO_INDEXES: Indexes = {}
+CARRY_AFTER = 100  # manifests
+CARRY_BYTES, ENTRY_BYTES = 2**18, 512  # of one manifest; of one entry, about
 COVERING = {EntryKind.BATCH, EntryKind.IGNORED, EntryKind.DEAD}
 
 
 class View:
-    """Marks per key: every event of a key up to its mark lies in a committed batch."""
+    """Marks per key: every event of a key up to its mark lies in a batch or is parked."""
 
     def __init__(self, checkpoint: int, first: int, lost: int = 0) -> None:
         self.checkpoint, self.first, self.next = checkpoint, first, first
         self.lost = LostNumbers(lost)
-        self._last: dict[Key, int] = {}
+        self.pieces = Pieces()
+        self._last: dict[Key, int] = {}  # of batches, as far as the checkpoint has not passed them
         self._reach: deque[tuple[int, int]] = deque()  # manifest, its highest `last`
 
     def mark(self, key: Key) -> int:
         """Give the number up to which every event of the key is durable."""
-        return max(self.checkpoint, self._last.get(key, -1))
+        return max(self.checkpoint, self._last.get(key, -1), self.pieces.last(key))
 
-    def apply(self, entries: tuple[Entry, ...]) -> None:
-        """Take in manifest `next`.
+    def unknown(self, entries: Iterable[Entry]) -> list[str]:
+        """Name the parked objects among entries whose index must be read first."""
+        parked = (entry.data for entry in entries if entry.kind == EntryKind.PARKED)
+        return [name for name in parked if name and not self.pieces.knows(name)]
+
+    def apply(self, entries: tuple[Entry, ...], indexes: Indexes = NO_INDEXES) -> None:
+        """Take in manifest `next`, given the index of each parked object that is new.
 
         Raises:
             NewerFormat: an entry is of a kind that this version cannot follow.
+            CorruptObject: the index of a parked object is missing, or does not fit.
 
         """
+        self._check(entries, indexes)
         reach = -1
-        for entry in entries:
+        for entry in entries:  # in their order: what is listed again stands before batches
+            if entry.kind == EntryKind.PARKED:
+                self._park(entry, indexes)
+                continue
             if entry.kind == EntryKind.LOST:  # it sets no mark, but is kept until c has passed it
                 self.lost.note(self.next, entry)
                 reach = max(reach, entry.last)
                 continue
-            if entry.kind not in COVERING:
-                raise NewerFormat(f"entry of kind {entry.kind}: written by a newer Headrace")
             self._last[entry.key] = max(entry.last, self._last.get(entry.key, -1))
+            self.pieces.supersede(entry.key, entry.last)
             reach = max(reach, entry.last)
         self._reach.append((self.next, reach))
         self.next += 1
@@ -55,10 +72,30 @@ class View:
         """Tell whether a batch that was read reaches to `number` or beyond."""
         return any(last >= number for last in self._last.values())
 
+    def _check(self, entries: tuple[Entry, ...], indexes: Indexes) -> None:
+        for entry in entries:
+            if entry.kind not in COVERING | {EntryKind.PARKED, EntryKind.LOST}:
+                raise NewerFormat(f"entry of kind {entry.kind}: written by a newer Headrace")
+        for name in self.unknown(entries):
+            if name not in indexes:
+                raise CorruptObject(
+                    f"the index of {name} is gone, which manifest {self.next} lists"
+                )
+
+    def _park(self, entry: Entry, indexes: Indexes) -> None:
+        name = entry.data or ""
+        if self.pieces.knows(name):
+            self.pieces.listed_again(name, self.next)
+            return
+        index = indexes[name]
+        self.pieces.add(entry, index, unpack_used(entry, len(index)), self.next)
+
     def first_needed(self, checkpoint: int) -> int:
         """Give the manifest from which a newcomer who knows `checkpoint` must read."""
         above = (n for n, reach in self._reach if reach > checkpoint)
-        return max(self.first, next(above, self.next))
+        first = next(above, self.next)
+        listed = self.pieces.oldest_listing()
+        return max(self.first, first if listed is None else min(first, listed))
 
     def move(self, checkpoint: int, first: int) -> None:
         """Follow the position, and forget marks that the checkpoint has passed."""
@@ -67,6 +104,25 @@ class View:
         self._last = {key: last for key, last in self._last.items() if last > checkpoint}
         while self._reach and self._reach[0][0] < first:
             self._reach.popleft()
+
+
+def carried(view: View) -> tuple[Entry, ...]:
+    """Give entries for manifest `next` that list old parked objects once more.
+
+    So the manifests that listed them before need not be read for ever. They belong in front of
+    all others in their manifest, whose batches may supersede what they list.
+    """
+    oldest = view.pieces.oldest_listing()
+    if oldest is None or view.next - oldest < CARRY_AFTER:
+        return ()
+    found: list[Entry] = []
+    size = 0
+    for entry in view.pieces.listings(view.next - CARRY_AFTER // 2):
+        size += ENTRY_BYTES + len(entry.used or "")
+        if found and size > CARRY_BYTES:
+            break
+        found.append(entry)
+    return tuple(found)
 
 
 async def oldest_manifest(store: BlobStore, hub: str, partition: str) -> int | None:
@@ -120,8 +176,39 @@ class Log:
         while True:
             position, version = await self.position()
             view = View(position.checkpoint, position.first, position.lost)
-            while (entries := await self.entries(view.next)) is not None:
-                view.apply(entries)
+            gone = await self._read_into(view)
             again, _ = await self.position()
-            if again.first <= view.first:
-                return view, version
+            if again.first > view.first:
+                continue
+            if gone is not None:
+                raise gone
+            return view, version
+
+    async def _read_into(self, view: View) -> CorruptObject | None:
+        """Take in manifests until one is missing; give why it ended before that."""
+        while (entries := await self.entries(view.next)) is not None:
+            try:
+                view.apply(entries, await self.indexes(view, entries))
+            except CorruptObject as error:  # deleted meanwhile, if `first` has moved
+                return error
+        return None
+
+    async def indexes(self, view: View, entries: tuple[Entry, ...]) -> dict[str, Index]:
+        """Read the indexes of parked objects that a view needs; those that are gone are left out.
+
+        Raises:
+            CorruptObject: one of them is none.
+
+        """
+        found = {name: await self.index(name) for name in view.unknown(entries)}
+        return {name: index for name, index in found.items() if index is not None}
+
+    async def index(self, name: str) -> Index | None:
+        """Read the index of the parked object `name`; None if it is gone.
+
+        Raises:
+            CorruptObject: it is no index.
+
+        """
+        raw = await answered(lambda: self.store.get(names.parked_index(name)))
+        return None if raw is None else read_index(raw, name)

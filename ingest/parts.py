@@ -28,6 +28,7 @@ from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.partition import Rules
 from batching.ports import BlobStore
+from batching.replay import ReplayBound
 from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
 from batching.scope import Scoped
@@ -181,6 +182,7 @@ def _rules(settings: Settings) -> Rules:
         linger_ns=bundle.linger.ns,
         bundle_bytes=int(bundle.max_bytes),
         compression=None if bundle.compression == "none" else bundle.compression,
+        replay_bound=ReplayBound(settings.replay_bound.events, settings.replay_bound.time.ns),
     )
 
 

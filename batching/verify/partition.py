@@ -12,6 +12,7 @@ from batching.model import Entry, EntryKind
 from batching.names import DEAD_STREAM, Key
 from batching.verify.coverage import Coverage
 from batching.verify.gaps import Ignored, Span, split, union
+from batching.verify.parked import ParkedCheck
 from batching.verify.report import Report, SensorSum
 from batching.view import Log
 
@@ -38,12 +39,20 @@ class PartitionCheck:
         self._ignored = Ignored()
         self._lost: list[Span] = []
         self._dead = 0
+        self._waiting = 0  # parked, and in no batch yet
+        self._parked = ParkedCheck(record, report)
 
     async def run(self, upto: int | None) -> None:
         """Judge numbers up to `upto`, or up to the checkpoint."""
         position, _ = await self._log.position()
         async for n, entries in self._manifests():
             await self._manifest(n, entries)
+            if n >= position.first:  # earlier ones say nothing that these do not say
+                await self._parked.follow(n, entries)
+        batched = self._coverage.count()
+        for numbers in await self._parked.numbers():
+            self._coverage.add(numbers)
+        self._waiting = self._coverage.count() - batched
         end = position.checkpoint if upto is None else upto
         self._judge(end, only=upto is not None)
 
@@ -71,6 +80,8 @@ class PartitionCheck:
     async def _manifest(self, n: int, entries: tuple[Entry, ...]) -> None:
         tables: dict[str, Any] = {}
         for entry in entries:
+            if entry.kind == EntryKind.PARKED:
+                continue
             if entry.kind == EntryKind.IGNORED:
                 self._add_ignored(entry)
                 continue
@@ -159,9 +170,10 @@ class PartitionCheck:
         judged = max(0, end - self._coverage.start + 1)
         beyond = self._coverage.count(beyond=end) + lost
         waiting = 0 if self._last_enqueued is None else self._last_enqueued - end - beyond
-        self._report.open += max(0, waiting)
+        self._report.open += max(0, waiting) + self._waiting
+        self._report.parked += self._waiting
         self._report.events += judged + beyond + max(0, waiting)
-        self._report.batched += self._coverage.count() - self._dead
+        self._report.batched += self._coverage.count() - self._dead - self._waiting
         self._report.partitions[self._log.partition] = {"from": self._coverage.start, "to": end}
 
     def _judge_missing(self, end: int) -> None:

@@ -41,6 +41,7 @@ class Report:
     dead_letters: int = 0
     ignored: int = 0
     open: int = 0  # in the hub or in open batches, as far as the hub was asked
+    parked: int = 0  # of these: moved to the store already
     missing: Finding = field(default_factory=Finding)
     twice: Finding = field(default_factory=Finding)
     lost: Finding = field(default_factory=Finding)  # the hub no longer had them; no fault of ours
@@ -86,7 +87,8 @@ class Report:
         if self.lost.count:
             parts.append(f"{self.lost.count:,} lost")
         if self.open:
-            parts.append(f"{self.open:,} not sealed yet")
+            parked = f" ({self.parked:,} parked)" if self.parked else ""
+            parts.append(f"{self.open:,} not sealed yet{parked}")
         runs = [_count(self.runs["succeeded"], "run succeeded", "runs succeeded")]
         runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
         if self.pending_batches:
@@ -114,7 +116,8 @@ class Report:
             for name in ("events", "batched", "batches", "samples", "dead_letters", "ignored")
         }
         later = {
-            name: getattr(self, name) for name in ("open", "pending_batches", "runs", "failed_runs")
+            name: getattr(self, name)
+            for name in ("open", "parked", "pending_batches", "runs", "failed_runs")
         }
         sent = ("sent", "sent_twice", "sent_lost", "sent_set_aside")
         senders = {name: getattr(self, name) for name in sent}

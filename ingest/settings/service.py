@@ -56,6 +56,15 @@ class Bundle(Part):
     )
 
 
+class ReplayBound(Part):
+    """What a lost Redis may make each partition read again; what waits longer is parked."""
+
+    events: Count = Field(
+        default=1_000_000, description="Events from the oldest that is only in Redis to the newest."
+    )
+    time: Span = Field(default=Duration(600), description="Time of stream between these two.")
+
+
 class Ownership(Part):
     """Which process reads which partition; a matter of economy, never of correctness."""
 
@@ -126,6 +135,9 @@ class Settings(Part):
         default="dead_letter", description="What becomes of an event that no stream matches."
     )
     bundle: Bundle = Field(default=Bundle(), description="What is written together.")
+    replay_bound: ReplayBound = Field(
+        default=ReplayBound(), description="What a lost Redis makes it read again at most."
+    )
     ownership: Ownership = Field(default=Ownership(), description="Who reads which partition.")
     receive: Receive = Field(default=Receive(), description="How events are fetched.")
     http: Http = Field(default=Http(), description="The service's one port.")

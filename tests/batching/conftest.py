@@ -11,14 +11,15 @@ from redis.asyncio import Redis
 
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.chunk import encode_samples
+from batching.chunk import DeadLetter, encode_dead_letter, encode_samples
 from batching.commit import StreamFormat
 from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, Store
-from batching.names import Key
+from batching.names import DEAD, Key
 from batching.partition import Hooks, Partition, Rules
 from batching.policy import SealPolicy
+from batching.replay import ReplayBound
 from batching.scope import Scoped
 from batching.view import Log
 
@@ -52,6 +53,8 @@ class Bench:
     client: Redis
     clock: TurnedClock
     policy: SealPolicy = field(default_factory=SealPolicy)
+    policies: dict[str, SealPolicy] = field(default_factory=dict)  # of other streams than `s`
+    replay_bound: ReplayBound = field(default_factory=ReplayBound)
     last_enqueued: int = -1
     hub_answers: bool = True
     metrics: BatchingMetrics = field(default_factory=lambda: BatchingMetrics(CollectorRegistry()))
@@ -78,17 +81,24 @@ class Bench:
             self.buffer(),
             self.clock,
             self.metrics,
-            rules=Rules({"s": self.policy}, {"s": StreamFormat(("x",))}, linger_ns=0),
+            rules=self.rules(),
             writer="test",
             hooks=Hooks(last),
         )
+
+    def rules(self) -> Rules:
+        self.policies["s"] = self.policy
+        formats = dict.fromkeys(("s", "quick"), StreamFormat(("x",)))
+        return Rules(self.policies, formats, linger_ns=0, replay_bound=self.replay_bound)
 
     async def attached(self) -> Partition:
         owner = self.owner()
         await owner.attach()
         return owner
 
-    def element(self, number: int, sensor: str = "a", samples: int = 2) -> Element:
+    def element(
+        self, number: int, sensor: str = "a", samples: int = 2, stream: str = "s"
+    ) -> Element:
         enqueued = self.clock.now
         chunk = Chunk(
             number,
@@ -97,12 +107,28 @@ class Bench:
             np.arange(samples) + enqueued,
             np.full((samples, 1), float(number)),
         )
-        return Element(Key("s", sensor), number, enqueued, samples, encode_samples(chunk))
+        return Element(Key(stream, sensor), number, enqueued, samples, encode_samples(chunk))
 
-    async def feed(self, owner: Partition, *numbers: int, sensor: str = "a") -> None:
+    def dead_letter(self, number: int) -> Element:
+        letter = DeadLetter("bad_json", "no JSON", b"{", 1)
+        where = {"sequence_number": number, "enqueued_ns": self.clock.now, "message_id": "m"}
+        return Element(DEAD, number, self.clock.now, 0, encode_dead_letter(letter, **where))
+
+    async def feed(
+        self, owner: Partition, *numbers: int, sensor: str = "a", stream: str = "s"
+    ) -> None:
         for number in numbers:
             self.last_enqueued = max(self.last_enqueued, number)
-            await owner.append([self.element(number, sensor)], number, self.clock.now)
+            element = self.element(number, sensor, stream=stream)
+            await owner.append([element], number, self.clock.now)
+
+    async def seal_one(self, owner: Partition, sensor: str) -> None:
+        """Seal one sensor's open buffer by its age alone."""
+        key = Key("s", sensor)
+        t = prefix(self.identity.id, self.identity.hub_id, "0")
+        await self.client.zadd(f"{t}due", {key.text(): 1})
+        await self.buffer().sweep(2, 1)
+        owner.states.drop([key])
 
 
 async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:
