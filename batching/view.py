@@ -41,8 +41,8 @@ class View:
 
     def unknown(self, entries: Iterable[Entry]) -> list[str]:
         """Name the parked objects among entries whose index must be read first."""
-        parked = (entry.data for entry in entries if entry.kind == EntryKind.PARKED)
-        return [name for name in parked if name and not self.pieces.knows(name)]
+        parked = (entry.data or "" for entry in entries if entry.kind == EntryKind.PARKED)
+        return [name for name in parked if not self.pieces.knows(name)]
 
     def apply(self, entries: tuple[Entry, ...], indexes: Indexes = NO_INDEXES) -> None:
         """Take in manifest `next`, given the index of each parked object that is new.

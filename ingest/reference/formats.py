@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batching import bundle, model, names
+from batching import bundle, model, names, parked
 from batching.lost import lost_entry
 from batching.model import Entry, LostReason, RunBatch, SealReason
 from ingest.reference.tables import NOTE, table
@@ -52,7 +52,7 @@ def page() -> str:
         text = json.dumps(json.loads(model.dump(each.document)), indent=2, ensure_ascii=False)
         parts.append(f"## {each.title}\n\n`{each.pattern}`\n\n{each.about}\n")
         parts.append(f"```json\n{text}\n```\n")
-    return "\n".join([*parts, _bundles(), _others()])
+    return "\n".join([*parts, _bundles(), _parked(), _others()])
 
 
 def examples() -> list[Example]:
@@ -88,7 +88,8 @@ def _log() -> list[Example]:
             " stream, if `unmatched: count`), `lost` (numbers that the hub no longer had when all"
             " before them had been appended, `reason` `retention`; or that were `skipped` because"
             " of that; `events` is an upper bound, since some may be in batches from before Redis"
-            " was lost); `parked` and `rules` are reserved. `reason`"
+            " was lost); `parked` (an object of chunks whose batches are open, listed with the rows"
+            " of its index that are `used`, all where that is null); `rules` is reserved. `reason`"
             f" of a batch is one of {', '.join(f'`{each.value}`' for each in SealReason)}.",
             model.Manifest(
                 log=STORE,
@@ -263,6 +264,17 @@ def _bundles() -> str:
         " small Arrow file, a row for each event, so that every event stays known:\n\n"
         f"{small}\nA bundle of dead letters (stream `{names.DEAD_STREAM}`) has other columns, a row"
         f" for each event:\n\n{dead}"
+    )
+
+
+def _parked() -> str:
+    index = table(("Column", "Type"), [(f"`{f.name}`", str(f.type)) for f in parked.SCHEMA])
+    return (
+        "## Parked object\n\n`<id>/parked/<hub>/<partition>/<n div 10000>/<n>-<nonce>.chunks` and"
+        " `.index.arrow` beside it\n\nWhat open batches hold, moved out of Redis so that the"
+        " checkpoint can move on (decision 0008). The content is encoded chunks as in"
+        " `batching/chunk.py`, those of one piece one after another. The index is an Arrow IPC"
+        f" file, a row for each piece:\n\n{index}"
     )
 
 

@@ -91,6 +91,6 @@ def test_ignored_events_are_covered_too() -> None:
 
 def test_a_manifest_with_an_unknown_kind_is_not_half_taken_in() -> None:
     view = View(-1, 0)
-    with pytest.raises(NewerFormat, match="parked"):
-        view.apply((entry("a", 0, 1), entry("b", 2, 3, "parked")))
+    with pytest.raises(NewerFormat, match="rules"):
+        view.apply((entry("a", 0, 1), entry("b", 2, 3, "rules")))
     assert view.next == 0
