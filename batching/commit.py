@@ -27,6 +27,7 @@ from batching.chunk import (
 )
 from batching.errors import CorruptObject, Reattach
 from batching.failpoints import reached
+from batching.identity import check_identity
 from batching.lost import lost_entry
 from batching.metrics import BatchingMetrics
 from batching.model import Entry, EntryKind, LostReason, Manifest, dump
@@ -132,6 +133,7 @@ class Committer:
 
         Raises:
             Reattach: the manifests that say so are deleted, too.
+            WrongStore: the whole store is.
             CorruptObject: nothing says so.
 
         """
@@ -139,6 +141,7 @@ class Committer:
         if not await self.learn(view):
             if position.first > view.first:
                 raise Reattach(f"{gone.name} and the manifests that superseded it are deleted")
+            await answered(lambda: check_identity(self._log.root, self._log.identity))
             raise CorruptObject(f"{gone.name} is gone, though pieces of it are in no batch")
 
     async def learn(self, view: View) -> bool:

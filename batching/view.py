@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from batching import names
 from batching.errors import CorruptObject, NewerFormat
+from batching.identity import check_identity
 from batching.lost import LostNumbers
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.names import Key
@@ -181,6 +182,7 @@ class Log:
             if again.first > view.first:
                 continue
             if gone is not None:
+                await answered(lambda: check_identity(self.root, self.identity))
                 raise gone
             return view, version
 

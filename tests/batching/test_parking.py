@@ -10,7 +10,7 @@ import pytest
 
 from batching import names, parking, partition, view
 from batching.adapters.embedded_valkey import EmbeddedValkey
-from batching.errors import CorruptObject, Reattach
+from batching.errors import CorruptObject, Reattach, WrongStore
 from batching.model import Entry, EntryKind
 from batching.names import Key
 from batching.partition import Partition
@@ -369,6 +369,21 @@ def test_a_parked_object_that_is_gone_stops_the_owner_and_is_told_by_verify(
         await owner.seal_all()
         with pytest.raises(CorruptObject, match="gone"):
             await (owner.drain() if suffix == ".chunks" else bench.attached())
+
+    play(story)
+
+
+def test_a_store_that_is_gone_as_a_whole_is_not_taken_for_a_corrupt_one(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await fed(bench, owner, "abc", 12)
+        await owner.drain()
+        await owner.seal_all()
+        names_ = [name async for name in bench.root.names("")]
+        for name in names_:
+            await bench.root.delete(name)
+        with pytest.raises(WrongStore):
+            await owner.commit_sealed()
 
     play(story)
 

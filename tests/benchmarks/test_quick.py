@@ -48,3 +48,11 @@ def test_each_part_of_the_path_is_measured_alone(tmp_path: Path) -> None:
     )
     assert all(figure["median"] > 0 for figure in found.values())
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_slow_sensors_are_parked_and_come_back(tmp_path: Path) -> None:
+    found = figures("benchmarks.parking", "--folder", str(tmp_path))
+    for name in ("append", "park", "attach.redis_empty", "attach.redis_intact", "seal_and_commit"):
+        assert found[name]["median"] > 0
+    assert found["parked.index"]["median"] < found["parked.content"]["median"]
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
