@@ -23,6 +23,7 @@ Indexes = Mapping[str, Index]  # of parked objects, by the name of their content
 NO_INDEXES: Indexes = {}
 CARRY_AFTER = 100  # manifests
 CARRY_BYTES, ENTRY_BYTES = 2**18, 512  # of one manifest; of one entry, about
+_BEHIND_A_PARTITION = "~"  # sorts behind all that lies in a partition's folder
 COVERING = {EntryKind.BATCH, EntryKind.IGNORED, EntryKind.DEAD}
 
 
@@ -131,6 +132,32 @@ async def oldest_manifest(store: BlobStore, hub: str, partition: str) -> int | N
     async for name in store.names(f"log/{hub}/{partition}/"):
         return int(name.rpartition("/")[2].removesuffix(".json"))
     return None
+
+
+async def partitions_of(store: BlobStore, identity: Store, more: Iterable[str] = ()) -> list[str]:
+    """Give all partitions of a store: those of its start, and those that were added since.
+
+    Args:
+        store: the scoped store.
+        identity: the content of `headrace.json`.
+        more: others that the caller knows of, such as the hub's.
+
+    """
+    found = {*identity.start, *more}
+    prefix, partition = f"log/{identity.hub_id}/", ""
+    while True:
+        after = f"{prefix}{partition}/{_BEHIND_A_PARTITION}" if partition else ""
+        name = await anext(store.names(prefix, after), None)
+        if name is None:
+            return sorted(found, key=in_order)
+        partition = name.removeprefix(prefix).partition("/")[0]
+        found.add(partition)
+
+
+def in_order(partition: str) -> tuple[bool, int, str]:
+    """Sort partitions by number, those with a name behind them."""
+    plain = partition.isdecimal()
+    return not plain, int(partition) if plain else 0, partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,12 @@ from ingest.metrics import IngestMetrics
 from ingest.source import Source, SourceUnavailable, event_of
 from ingest.standing import Standing
 from ingest.tally import Tally
+from ingest.watchdog import Watchdog
 
 SLICE_BYTES = 4 * 2**20  # one append: bounds what Redis gets in one call
 LAG_SECONDS = 5.0
 DRAIN_SECONDS = 0.1
+MANY_SILENCES = 3
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
 log = structlog.get_logger()
 
@@ -39,6 +41,7 @@ class Parts:
     classifier: Classifier
     metrics: IngestMetrics
     build: Callable[[str], Partition]
+    silent_seconds: float = 60.0
 
 
 class Consumer:
@@ -48,6 +51,8 @@ class Consumer:
         self.partition, self._parts = partition, parts
         self._tally = Tally(parts.metrics, partition)
         self._owner: Partition | None = None
+        self._watchdog = Watchdog(parts.silent_seconds)
+        self._silence: asyncio.Timeout | None = None  # of the link that is open
         self._taking = asyncio.Lock()  # held while events are decoded and appended
         self._stop = asyncio.Event()
         self.attached = asyncio.Event()
@@ -56,6 +61,11 @@ class Consumer:
     def standing(self) -> Standing:
         """Where the hub stands."""
         return self._parts.standing
+
+    @property
+    def watchdog(self) -> Watchdog:
+        """What watches the link."""
+        return self._watchdog
 
     @property
     def owner(self) -> Partition | None:
@@ -144,25 +154,39 @@ class Consumer:
             log.warning("hub does not answer", why=str(error))
 
     async def _receive(self, owner: Partition) -> None:
-        wait = FIRST_WAIT_SECONDS
-        reopening = False
+        wait, again = FIRST_WAIT_SECONDS, False
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                if reopening:
-                    await self._parts.standing.check(self.partition, owner.acked)
-                await self._parts.source.receive(
-                    self.partition, lambda: owner.acked, _Link(self, owner).arrived
-                )
-                reopening = True
+                await self._open(owner, again=again)
             except SourceUnavailable as error:
-                reopening = True
                 self._parts.metrics.reopened.inc()
                 log.warning("link to the hub broke, opening it again", why=str(error))
                 if asyncio.get_running_loop().time() - began > LONGEST_WAIT_SECONDS:
                     wait = FIRST_WAIT_SECONDS
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            again = True
+
+    async def _open(self, owner: Partition, *, again: bool) -> None:
+        """Open the link and take what comes, until it breaks or falls silent."""
+        if again:
+            await self._parts.standing.check(self.partition, owner.acked)
+        self._watchdog.opened()
+        try:
+            async with asyncio.timeout(None) as self._silence:
+                await self._parts.source.receive(
+                    self.partition, lambda: owner.acked, _Link(self, owner).arrived
+                )
+        except TimeoutError:
+            if self._silence is None or not self._silence.expired():
+                raise
+            if self._watchdog.times >= MANY_SILENCES:
+                await self._parts.source.renew()
+                why = f"the link fell silent {self._watchdog.times} times in a row"
+                raise Reattach(why) from None
+        finally:
+            self._silence = None
 
     async def take(self, owner: Partition, raws: Sequence[EventData]) -> None:
         """Decode events and append them, a few megabytes a call."""
@@ -182,6 +206,7 @@ class Consumer:
             await slice_.append()
 
     async def _watch_lag(self, owner: Partition) -> None:
+        """Measure how far the hub is ahead; open the link anew if it is, and nothing comes."""
         while True:
             try:
                 facts = await self._parts.source.partition(self.partition)
@@ -190,7 +215,16 @@ class Consumer:
             else:
                 behind = max(0, facts.last - owner.acked)
                 self._parts.metrics.lag.labels(self.partition).set(behind)
-            await asyncio.sleep(LAG_SECONDS)
+                self._look_for_silence(behind)
+            await asyncio.sleep(min(LAG_SECONDS, self._parts.silent_seconds / 3))
+
+    def _look_for_silence(self, behind: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._silence is None or not self._watchdog.silent(behind, now):
+            return
+        self._parts.metrics.silent.inc()
+        log.warning("link is silent, opening it anew", behind=behind, times=self._watchdog.times)
+        self._silence.reschedule(now)
 
 
 class _Link:
@@ -202,10 +236,11 @@ class _Link:
 
     async def arrived(self, raws: Sequence[EventData]) -> None:
         """Take events; the first ones only once the hub has said that it is still the same."""
-        if not self._checked:
-            await self._consumer.standing.same_hub()
-            self._checked = True
-        await self._consumer.take(self._owner, raws)
+        with self._consumer.watchdog.working():
+            if not self._checked:
+                await self._consumer.standing.same_hub()
+                self._checked = True
+            await self._consumer.take(self._owner, raws)
 
 
 class _Slice:

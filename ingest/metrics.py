@@ -58,6 +58,11 @@ class IngestMetrics:
             "Times a link to the hub broke and was opened again.",
             registry=registry,
         )
+        self.silent = Counter(
+            "headrace_source_silent_total",
+            "Times a link brought nothing although the hub had more, and was opened anew.",
+            registry=registry,
+        )
         self.reattached = Counter(
             "headrace_partition_reattached_total",
             "Times an owner dropped what it remembered of its partition and attached again.",

@@ -18,6 +18,7 @@ from ingest.consumer import Consumer
 from ingest.consumer import Parts as ConsumerParts
 from ingest.fleet import Fleet
 from ingest.http import HttpServer
+from ingest.hub_watch import HubWatch
 from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
 from ingest.standing import Standing
@@ -113,9 +114,11 @@ class _Service:
             balancing = group.create_task(
                 self._balancer.run(balanced, self._fleet.own), name="balance"
             )
+            watching = group.create_task(self._hub_watch().run(), name="hub-watch")
             log.info("service started", port=port, partitions=len(self._parts.partitions))
             ready(port)
             await _first(stop, dispatching, balancing)
+            watching.cancel()
             log.info("stopping", drain_seconds=drain_seconds)
             deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
             balanced.set()
@@ -128,6 +131,16 @@ class _Service:
             await http.close()
         log.info("service stopped")
 
+    def _hub_watch(self) -> HubWatch:
+        parts = self._parts
+        seconds = float(parts.settings.receive.look_every)
+        return HubWatch(self._standing, parts.partitions, self._know, seconds)
+
+    def _know(self, partitions: tuple[str, ...]) -> None:
+        """Partitions were added to the hub: own them, and dispatch what they bring."""
+        self._balancer.know(partitions)
+        self._dispatcher.know(partitions)
+
     def _consumer(self, partition: str) -> Consumer:
         parts = self._parts
         return Consumer(
@@ -138,6 +151,7 @@ class _Service:
                 parts.classifier,
                 parts.metrics.ingest,
                 self._owner,
+                float(parts.settings.receive.silent_after),
             ),
         )
 

@@ -42,9 +42,9 @@ class HubAddress:
     namespace: str | None = None
     credential: AsyncTokenCredential | None = None
 
-    def client(self) -> EventHubConsumerClient:
+    def client(self, *, retries: int = 2) -> EventHubConsumerClient:
         """Make a client; it connects at its first call."""
-        options: dict[str, Any] = {"retry_total": 2, "load_balancing_interval": 2}
+        options: dict[str, Any] = {"retry_total": retries, "load_balancing_interval": 2}
         if self.connection_string is not None:
             return EventHubConsumerClient.from_connection_string(
                 self.connection_string,
@@ -154,7 +154,9 @@ class Source:
 
         """
         feed = _Feed(handler)
-        async with self._address.client() as client:
+        # without repetitions: the SDK would open a broken link again by itself, at an offset that
+        # means nothing in a hub that was created anew meanwhile, and nobody would ask
+        async with self._address.client(retries=0) as client:
             task = asyncio.create_task(self._open(client, partition, after(), feed))
             try:
                 await asyncio.wait({task, feed.trouble}, return_when=asyncio.FIRST_COMPLETED)
@@ -179,6 +181,11 @@ class Source:
             max_batch_size=self._batch,
             on_error=feed.on_error,
         )
+
+    async def renew(self) -> None:
+        """Ask through a new client from now on; each opening of a link has its own anyway."""
+        old, self._client = self._client, self._address.client()
+        await old.close()
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -23,6 +23,12 @@ class Backlog:
         self._lines: dict[str, deque[Waiting]] = {p: deque() for p in partitions}
         self.batches = 0
 
+    def know(self, partitions: Sequence[str]) -> None:
+        """Begin with manifest 0 of partitions that no record names yet."""
+        for partition in partitions:
+            self.vector.setdefault(partition, 0)
+            self._lines.setdefault(partition, deque())
+
     def move(self, to: Mapping[str, int]) -> None:
         """Follow a run record: manifests below `to` have been handed out."""
         for partition, n in to.items():

@@ -111,6 +111,12 @@ class Dispatcher:
         """Tell which jobs cannot go on without an operator, and why."""
         return {job: why for (job, _), (why, _) in self._problems.items()}
 
+    def know(self, partitions: Sequence[str]) -> None:
+        """Take note of all partitions of the hub, after some were added."""
+        self._partitions = tuple(partitions)
+        for line in self._lines:
+            line.know(partitions)
+
     def kick(self) -> None:
         """Say that a manifest was committed, so that `run` looks at once."""
         self._kick.set()

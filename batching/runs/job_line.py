@@ -57,6 +57,11 @@ class JobLine:
         self._version: str | None = None
         self._settled_ns = 0
 
+    def know(self, partitions: Sequence[str]) -> None:
+        """Take note of partitions that were added: a job gets all that they have ever had."""
+        self._partitions = tuple(partitions)
+        self.backlog.know(partitions)
+
     async def catch_up(self) -> None:
         """Read run records until one is missing, and begin the job where there is none."""
         await self._read_records()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from batching.errors import SettingError
 from batching.identity import read_store
-from batching.model import Store
 from batching.ports import BlobStore
 from batching.runs.records import list_jobs
 from batching.scope import Scoped
@@ -12,7 +11,7 @@ from batching.verify.partition import PartitionCheck
 from batching.verify.report import Report
 from batching.verify.runs import JobCheck
 from batching.verify.senders import Senders
-from batching.view import Log
+from batching.view import Log, partitions_of
 
 __all__ = ["Report", "Senders", "verify"]
 
@@ -46,12 +45,10 @@ async def verify(
     identity = await read_store(root)
     if identity is None:
         raise SettingError(f"{root.uri} holds no headrace.json: no service has written here yet")
-    _known(identity, partitions or ())
     store = Scoped(root, identity.id)
-    logs = {
-        partition: Log(root, store, identity, partition)
-        for partition in (partitions or sorted(identity.start))
-    }
+    known = await partitions_of(store, identity, last_enqueued or ())
+    _check(partitions or (), known)
+    logs = {partition: Log(root, store, identity, partition) for partition in (partitions or known)}
     report = Report()
     for log in logs.values():
         watch = None if senders is None else senders.watch
@@ -64,8 +61,9 @@ async def verify(
     return report
 
 
-def _known(identity: Store, partitions: Sequence[str]) -> None:
+def _check(partitions: Sequence[str], known: Sequence[str]) -> None:
     for partition in partitions:
-        if partition not in identity.start:
-            known = ", ".join(sorted(identity.start, key=int))
-            raise SettingError(f"--partition {partition} is not in this store; known are {known}")
+        if partition not in known:
+            raise SettingError(
+                f"--partition {partition} is not in this store; known are {', '.join(known)}"
+            )

@@ -17,7 +17,7 @@ from batching.model import Store
 from batching.ports import BlobStore
 from batching.runs.records import RunStatus, list_jobs, list_runs
 from batching.scope import Scoped
-from batching.view import Log
+from batching.view import Log, partitions_of
 
 EXAMPLE = """
 Examples:
@@ -80,7 +80,7 @@ async def _read(root: BlobStore, identity: Store) -> dict[str, Any]:
     store = Scoped(root, identity.id)
     partitions = [
         await _partition(Log(root, store, identity, partition))
-        for partition in sorted(identity.start, key=int)
+        for partition in await partitions_of(store, identity)
     ]
     jobs, failed = [], []
     for job in await list_jobs(store):

@@ -74,6 +74,10 @@ class Balancer:
         """Partitions that this instance should work on."""
         return self._owned
 
+    def know(self, partitions: Sequence[str]) -> None:
+        """Take note of all partitions of the hub, after some were added."""
+        self._partitions = tuple(partitions)
+
     async def run(
         self, stop: asyncio.Event, on_owned: Callable[[frozenset[str]], Awaitable[None]]
     ) -> None:

@@ -85,6 +85,16 @@ class Receive(Part):
 
     prefetch: Count = Field(default=1_000, description="Events on their way at once.")
     max_batch: Count = Field(default=1_000, description="Events handed over at once.")
+    silent_after: Span = Field(
+        default=Duration(60),
+        description="A link that brings nothing for so long, although the hub has more, is opened"
+        " anew.",
+    )
+    look_every: Span = Field(
+        default=Duration(60),
+        description="How often the hub is asked whether it is still the same, and for partitions"
+        " that were added.",
+    )
 
 
 class Http(Part):

@@ -1,16 +1,19 @@
 """A hub of a test's own process, at a port that stays: restarted, changed, deleted, made anew."""
 
 import asyncio
+import json
 import shutil
 import threading
-from collections.abc import Coroutine, Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ingest.hub import HubServer, HubSettings, Retention
-from tests.end_to_end.plant import HUB, Plant
+from tests.end_to_end.plant import HUB, PATIENCE_SECONDS, Plant
 
 SMALL = 2_000  # bytes of a segment: retention drops whole segments
 KEEP_ALL = Retention(segment_bytes=SMALL)
@@ -53,6 +56,16 @@ class HubHere:
     def readers(self) -> int:
         return sum(len(links) for links in self.server._hubs[HUB].readers.values())
 
+    def hush(self) -> None:
+        """Let every link that is open now deliver nothing more, and stay open."""
+
+        async def hold() -> None:
+            for links in self.server._hubs[HUB].readers.values():
+                for link in links:
+                    link.pump = lambda: None  # type: ignore[method-assign]
+
+        self._run(hold())
+
     def stop(self) -> None:
         self._run(self.server.close())
 
@@ -74,6 +87,20 @@ class HubHere:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+def wait_for(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def metric(folder: Path, name: str) -> float:
+    port = json.loads((folder / "http.json").read_text())["port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 @contextmanager

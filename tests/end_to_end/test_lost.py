@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
-from tests.end_to_end.hub_here import KEEP_LITTLE, HubHere, with_hub
-from tests.end_to_end.plant import PATIENCE_SECONDS, Plant, stream
+from tests.end_to_end.hub_here import KEEP_LITTLE, HubHere, metric, wait_for, with_hub
+from tests.end_to_end.plant import Plant, stream
 
 
 def made(folder: Path, on_lost: str) -> Plant:
@@ -41,20 +39,6 @@ def settled(hub: HubHere) -> int:
         seen = hub.oldest()
         time.sleep(2.5)  # the hub looks once a second
     return seen
-
-
-def wait_for(true: Any) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def metric(folder: Path, name: str) -> float:
-    port = json.loads((folder / "http.json").read_text())["port"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 def headrace(plant: Plant, *command: str) -> "subprocess.CompletedProcess[str]":

@@ -456,6 +456,43 @@ def test_a_manifest_that_is_only_late_is_no_trimmed_log() -> None:
     assert handed_out(world) == [1]
 
 
+def grown(world: World) -> None:
+    world.partitions = ("0", "1")
+    world.next["1"] = 0
+    world.commit("1", "vibration")
+
+
+def test_a_partition_that_is_added_is_dispatched_from_its_beginning() -> None:
+    world = World((job(), job(name="new", start="now")))
+    world.commit("0", "vibration")
+    one = dispatcher(world)
+    step(one, 2)
+    grown(world)
+    step(one, 2)
+    assert handed_out(world) == [1], "it does not know of it yet"
+    one.know(("0", "1"))
+    step(one, 2)
+    assert handed_out(world) == [1, 1]
+    assert handed_out(world, "new") == [1]
+    assert world.records("new")[-1].to == {"0": 1, "1": 1}
+
+
+def test_dispatchers_that_do_not_know_of_it_yet_do_no_harm() -> None:
+    world = World((job(),))
+    world.commit("0", "vibration")
+    old, new = dispatcher(world), dispatcher(world)
+    step(old, 2)
+    grown(world)
+    new.know(("0", "1"))
+    step(new, 2)
+    world.commit("0", "vibration")
+    world.commit("1", "vibration")
+    step(old, 2)  # it goes on with the new one's vector, and reads partition 0 alone
+    step(new, 2)
+    assert sum(handed_out(world)) == 4
+    assert world.records("vibration")[-1].to == {"0": 2, "1": 2}
+
+
 # --- settings --------------------------------------------------------------------------------
 
 

@@ -173,6 +173,22 @@ def test_instances_that_start_together_share_at_once() -> None:
     asyncio.run(story())
 
 
+def test_partitions_that_are_added_are_shared_too() -> None:
+    async def story() -> None:
+        fleet = Fleet(2)
+        fleet.start("a")
+        fleet.start("b")
+        await fleet.rounds(4)
+        fleet.partitions = [str(n) for n in range(6)]
+        fleet.live["a"].know(fleet.partitions)  # b learns of it a little later
+        await fleet.rounds(3)
+        fleet.live["b"].know(fleet.partitions)
+        await fleet.rounds(8)
+        assert fleet.is_fair()
+
+    asyncio.run(story())
+
+
 def test_a_dead_owner_is_replaced_after_its_expiry_and_not_before() -> None:
     async def story() -> None:
         fleet = Fleet(8)
