@@ -11,6 +11,10 @@ class SystemClock:
         """Wall time, nanoseconds UTC since the epoch."""
         return time.time_ns()
 
+    def steady_ns(self) -> int:
+        """Nanoseconds since some time; unlike wall time it never jumps."""
+        return time.monotonic_ns()
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)

@@ -18,14 +18,24 @@ class Horizon:
     appended_ns: int = 0  # enqueued time of the newest event appended
     proven_ns: int = 0  # when the hub last had nothing that was not appended
     unanswered_ns: int = 0  # since when it was asked in vain; 0: it answers
+    ahead_ns: int = 0  # by how much the hub's clock is known to be ahead of ours
 
-    def appended(self, enqueued_ns: int) -> None:
-        """Take note of an event that is in the buffer now."""
+    def appended(self, enqueued_ns: int, now_ns: int) -> None:
+        """Take note of an event that is in the buffer now, and what it says of the hub's clock.
+
+        One that was enqueued in our future proves that our clock is behind; how far it is ahead
+        nothing proves, since an event may be old.
+        """
         self.appended_ns = max(self.appended_ns, enqueued_ns)
+        self.ahead_ns = max(0, enqueued_ns - now_ns)
+
+    def hub_now(self, now_ns: int) -> int:
+        """Give the hub's time, as far as it is known: due times are of its clock."""
+        return now_ns + self.ahead_ns
 
     def asked(self, now_ns: int) -> None:
         """Take note of a question to the hub."""
-        self.unanswered_ns = self.unanswered_ns or now_ns
+        self.unanswered_ns = min(self.unanswered_ns or now_ns, now_ns)  # the clock may go back
 
     def answered(self, asked_ns: int, last_enqueued: int, acked: int) -> None:
         """Take note of the hub's answer: its last sequence number, asked at `asked_ns`."""

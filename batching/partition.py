@@ -141,7 +141,7 @@ class Partition:
         self.horizon, self.replay = Horizon(), Replay(self._rules.replay_bound)
         if (oldest := await self._parker.oldest()) is not None:
             self.replay.appended(*oldest)
-        self._looked_ns = self._clock.now_ns()
+        self._looked_ns = self._clock.steady_ns()
         self._hooks.sealing.set()
         await reached("attach.after")
         log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
@@ -199,7 +199,7 @@ class Partition:
                 await self._read_states()
             else:
                 self._keep(planned, answer.resynced)
-            self.horizon.appended(enqueued_ns)
+            self.horizon.appended(enqueued_ns, self._clock.now_ns())
             if elements:
                 self.replay.appended(elements[0].sequence_number, elements[0].enqueued_ns)
             self.replay.appended(upto, enqueued_ns)
@@ -238,7 +238,7 @@ class Partition:
     def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
         self._states.keep(planned, resynced)
         self._metrics.resynced.inc(len(resynced))
-        now = self._clock.now_ns()
+        now = self._hub_now_ns()
         if self.horizon.live(now):
             for due_ns in planned.late:
                 self._metrics.lateness.observe(max(0, now - due_ns) / 1e9)
@@ -249,7 +249,7 @@ class Partition:
         """Seal what is due by age, on time; ask the hub when silence leaves it open."""
         while True:
             due = self._states.next_due_ns()
-            now = self._clock.now_ns()
+            now = self._hub_now_ns()
             if due is None or now < due:
                 wait = ASK_SECONDS if due is None else min(ASK_SECONDS, (due - now) / 1e9)
                 await self._clock.sleep(wait)
@@ -258,9 +258,12 @@ class Partition:
             else:
                 await self._clock.sleep(ASK_SECONDS)
 
+    def _hub_now_ns(self) -> int:
+        return self.horizon.hub_now(self._clock.now_ns())
+
     async def _ask_hub(self, due_ns: int) -> bool:
         """Learn whether everything enqueued by now has been appended."""
-        asked = self._clock.now_ns()
+        asked = self._hub_now_ns()
         self.horizon.asked(asked)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -269,11 +272,11 @@ class Partition:
             log.debug("the hub does not say its last number", why=str(error))
         else:
             self.horizon.answered(asked, last, self.acked)
-        return self.horizon.at(self._clock.now_ns()) >= due_ns
+        return self.horizon.at(self._hub_now_ns()) >= due_ns
 
     async def _sweep(self) -> None:
         async with self._appending:
-            now = self._clock.now_ns()
+            now = self._hub_now_ns()
             horizon_us = self.horizon.at(now) // 1_000
             await reached("seal.before")
             swept = await answered(lambda: self._buffer.sweep(horizon_us, SWEEP_LIMIT))
@@ -308,7 +311,8 @@ class Partition:
                 await self._linger(low)
                 await self.commit_sealed()
                 low = await self._low()
-                if self._clock.now_ns() - self._maintained_ns >= self._rules.maintain_seconds * 1e9:
+                rested_ns = self._clock.steady_ns() - self._maintained_ns
+                if rested_ns >= self._rules.maintain_seconds * 1e9:
                     await self.maintain(low)  # there may always be something sealed
             await self.maintain(low)
             try:
@@ -369,7 +373,7 @@ class Partition:
             WrongStore: the store was deleted or replaced.
 
         """
-        self._maintained_ns = self._clock.now_ns()
+        self._maintained_ns = self._clock.steady_ns()
         await answered(lambda: check_identity(self._log.root, self._log.identity))
         await self._look_after_parked()
         low = await self._shorten(low)
@@ -403,13 +407,13 @@ class Partition:
 
     async def _look_after_parked(self) -> None:
         """Learn what others parked; open buffers that are missing for pieces past their due."""
-        now = self._clock.now_ns()
+        now = self._clock.steady_ns()
         if now - self._looked_ns < LOOK_NS:
             return
         self._looked_ns = now
         while await self._committer.learn(self._view):
             pass
-        if overdue := self._parker.overdue(self._view, (now - GRACE_NS) // 1_000):
+        if overdue := self._parker.overdue(self._view, (self._hub_now_ns() - GRACE_NS) // 1_000):
             async with self._appending:
                 self._states.believe(await self._parker.restore(self._view, overdue))
         await self._parker.merge(self._view)

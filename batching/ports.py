@@ -13,7 +13,11 @@ class Clock(Protocol):
     """Time, so that tests can own it."""
 
     def now_ns(self) -> int:
-        """Wall time, nanoseconds UTC since the epoch."""
+        """Wall time, nanoseconds UTC since the epoch; somebody may set it at any moment."""
+        ...
+
+    def steady_ns(self) -> int:
+        """Nanoseconds since some time; unlike wall time it never jumps."""
         ...
 
     async def sleep(self, seconds: float) -> None:

@@ -175,7 +175,7 @@ class Dispatcher:
 
     def _resting(self, key: tuple[str, str]) -> bool:
         problem = self._problems.get(key)
-        return problem is not None and self._clock.now_ns() - problem[1] < STUCK_NS
+        return problem is not None and abs(self._clock.now_ns() - problem[1]) < STUCK_NS
 
     async def _act(
         self,
@@ -242,7 +242,7 @@ class Dispatcher:
             job, since = line.job.name, line.backlog.since_ns
             metrics.in_flight.labels(job).set(len(line.drives))
             metrics.backlog.labels(job).set(line.backlog.batches)
-            metrics.backlog_age.labels(job).set(0 if since is None else (now - since) / 1e9)
+            metrics.backlog_age.labels(job).set(0 if since is None else max(0, now - since) / 1e9)
             metrics.stuck.labels(job).set(job in self.problems)
 
     async def idle(self) -> bool:

@@ -66,7 +66,7 @@ class Driver:
     def _look_again(self, drive: Drive) -> bool:
         """Look for the result of a running run now and then: its result may have come before."""
         now = self._clock.now_ns()
-        if now - drive.looked_ns < LOOK_AGAIN_NS:
+        if abs(now - drive.looked_ns) < LOOK_AGAIN_NS:
             return False
         drive.looked_ns = now
         return True
@@ -95,7 +95,9 @@ class Driver:
         return min(decision.written, self._clock.now_ns()) + wait_ns
 
     async def _start(self, drive: Drive) -> None:
-        if self._clock.now_ns() < drive.ready_ns:
+        now = self._clock.now_ns()  # it may have gone back since `ready_ns` was found
+        drive.ready_ns = min(drive.ready_ns, now + self._job.backoff_ns(drive.attempt))
+        if now < drive.ready_ns:
             return
         record, k, name = drive.record, drive.attempt, self._name(drive)
         uri = f"{self._runs.store.uri}/{names.run(record.job, record.n)}"

@@ -159,8 +159,10 @@ class JobLine:
 
     def _waited(self, share: Share) -> bool:
         since = self.backlog.since_ns
-        due = since is not None and self._clock.now_ns() - since >= self.job.after_ns
-        return share.full or due
+        if share.full or since is None:
+            return share.full
+        waited_ns = self._clock.now_ns() - since
+        return waited_ns >= self.job.after_ns or waited_ns < 0  # the clock went back: long ago
 
     async def _batches(self, to: dict[str, int]) -> tuple[RunBatch, ...]:
         batches: list[RunBatch] = []
@@ -207,7 +209,7 @@ class JobLine:
     async def settle(self) -> None:
         """Raise the number below which all records have ended, now and then: economy."""
         settled, now = min(self.drives, default=self._number), self._clock.now_ns()
-        if settled <= self._settled or now - self._settled_ns < SETTLE_NS:
+        if settled <= self._settled or abs(now - self._settled_ns) < SETTLE_NS:
             return
         await reached("settled.before")
         version = await self._runs.settle(settled, self._version)

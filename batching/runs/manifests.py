@@ -64,7 +64,7 @@ class Manifests:
         """
         looked = self._first.get(partition)
         now = self._clock.now_ns()
-        if looked is None or now - looked[1] >= LOOK_AT_POSITION_NS:
+        if looked is None or abs(now - looked[1]) >= LOOK_AT_POSITION_NS:
             looked = self._first[partition] = (await self.first(partition), now)
         # written, and passed by `first`, between two calls: then it can be read by now
         if n < looked[0] and await self._read(partition, n) is None:

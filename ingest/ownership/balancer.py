@@ -143,12 +143,13 @@ class Balancer:
         """Name the owner, empty if there is none or it has fallen silent; we never have."""
         if entry is None or not entry["owner_id"]:
             return ""
-        owner, now = str(entry["owner_id"]), self._clock.now_ns() / SECOND_NS
+        owner, now = str(entry["owner_id"]), self._clock.steady_ns() / SECOND_NS
         state = (_etag(entry), entry.get("last_modified_time"))
         if self._seen.get(entry["partition_id"], (None, 0.0))[0] != state:
             self._seen[entry["partition_id"]] = (state, now)
         still_seconds = now - self._seen[entry["partition_id"]][1]
-        age_seconds = now - (entry.get("last_modified_time") or now)
+        today = self._clock.now_ns() / SECOND_NS
+        age_seconds = today - (entry.get("last_modified_time") or today)
         expired = still_seconds >= self._expiry_seconds or (
             age_seconds >= self._expiry_seconds and still_seconds >= 2 * self._interval_seconds
         )

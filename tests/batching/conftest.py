@@ -40,6 +40,9 @@ class TurnedClock:
     def now_ns(self) -> int:
         return self.now
 
+    def steady_ns(self) -> int:
+        return self.now
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(min(seconds, 0.005))
 

@@ -19,6 +19,7 @@ from batching.runs.metrics import DispatchMetrics
 from tests.batching.runs.dispatch_world import IDENTITY, Chaos, World
 
 SECOND_NS = 10**9
+YEAR_NS = 365 * 86_400 * SECOND_NS
 
 
 def job(**settings: Any) -> Job:
@@ -227,6 +228,34 @@ def test_a_failed_run_is_tried_again_after_a_backoff_that_doubles() -> None:
     decision = world.read(Attempt, names.attempt("vibration", 1, 2))
     assert decision is not None
     assert decision.cause == "failed"
+
+
+def test_a_clock_that_is_set_back_by_a_year_makes_nobody_wait_for_a_year() -> None:
+    world = World((job(after_ns=2 * SECOND_NS, backoff_seconds=10.0),))
+    one = dispatcher(world)
+    world.commit("0", "vibration")
+    step(one)
+    assert handed_out(world) == []
+    world.clock.now -= YEAR_NS
+    step(one)
+    assert handed_out(world) == [1]  # at once: how long it has waited is not known
+    step(one)
+    world.cluster.fail(world.cluster.running()[0])
+    step(one, 2)
+    world.clock.now -= YEAR_NS
+    step(one)
+    world.clock.now += 10 * SECOND_NS
+    step(one)
+    assert [r.attempt for r in world.cluster.starts] == [1, 2]
+
+
+def test_a_job_that_is_stuck_is_tried_again_though_the_clock_was_set_back() -> None:
+    world = World((job(),))
+    one = dispatcher(world)
+    one._problems["vibration", "_hand_out"] = ("stuck", world.clock.now)
+    assert one._resting(("vibration", "_hand_out"))
+    world.clock.now -= YEAR_NS
+    assert not one._resting(("vibration", "_hand_out"))
 
 
 def test_a_record_whose_last_attempt_failed_makes_room_and_is_listed_as_failed() -> None:

@@ -37,8 +37,12 @@ class TurnedClock:
     """A clock that moves when it is told to."""
 
     seconds: float = 1_700_000_000.0
+    set_by: float = 0.0  # by how much somebody has set the wall clock
 
     def now_ns(self) -> int:
+        return int((self.seconds + self.set_by) * 1e9)
+
+    def steady_ns(self) -> int:
         return int(self.seconds * 1e9)
 
     async def sleep(self, seconds: float) -> None:
@@ -247,6 +251,31 @@ def test_a_clock_that_is_minutes_ahead_takes_nothing_from_a_live_owner() -> None
             ahead._clock.seconds += 5.0
             assert len(ahead.owned) <= min(before + 1, 4)
         assert fleet.is_fair()
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_is_set_takes_nothing_from_a_live_owner_and_keeps_nothing_for_a_dead() -> None:
+    """Forward by a day: everybody's entries look old. Back by a year: a dead one's look young."""
+
+    async def story() -> None:
+        fleet = Fleet(8)
+        for name in "ab":
+            fleet.start(name)
+        await fleet.rounds(6)
+        shares = fleet.shares
+        fleet.live["a"]._clock = TurnedClock(fleet.clock.seconds)
+        for jump in (86_400.0, -31_536_000.0):
+            fleet.live["a"]._clock.set_by = jump
+            for _ in range(4):
+                await fleet.rounds(1)
+                fleet.live["a"]._clock.seconds += 5.0
+                assert fleet.shares == shares
+        del fleet.live["b"]
+        for _ in range(6):
+            await fleet.rounds(1)
+            fleet.live["a"]._clock.seconds += 5.0
+        assert fleet.live["a"].owned == frozenset(fleet.partitions)
 
     asyncio.run(story())
 
