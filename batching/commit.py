@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from batching.chunk import (
     read_both,
     samples_of,
 )
+from batching.durable import write_data
 from batching.errors import CorruptObject, Reattach
 from batching.failpoints import reached
 from batching.identity import check_identity
@@ -175,7 +175,7 @@ class Committer:
         entries = (*carried(view), *plan.entries)
         for name, parts in plan.data:
             await reached("data.before")
-            await answered(partial(store.create, name, parts))
+            await write_data(store, name, parts)
             await reached("data.after")
         manifest = Manifest(
             log=self._log.identity.id,

@@ -22,6 +22,7 @@ from batching.adapters.object_names import HIDDEN, check_name, check_prefix
 from batching.errors import SettingError, StoreUnavailable
 
 TEMPORARY, LOCK = f"{HIDDEN}tmp-", f"{HIDDEN}lock-"
+GONE = "the store's folder is gone"
 LEFTOVER_SECONDS = 3600.0
 THREADS = 8
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -115,7 +116,8 @@ class FolderStore:
         try:
             return await asyncio.wrap_future(future)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            gone = isinstance(error, FileNotFoundError) and not self._root.is_dir()
+            reason = GONE if gone else error.strerror or type(error).__name__
             raise StoreUnavailable(f"{what} {name or '/'} in {self._root}: {reason}") from error
 
     def _read(self, path: Path, offset: int = 0, length: int | None = None) -> bytes | None:
@@ -141,7 +143,7 @@ class FolderStore:
     def _check_alive(self) -> None:
         """Tell "no such object" from "no store any more", which is no answer."""
         if not self._root.is_dir():
-            raise OSError(errno.ENOENT, "the store's folder is gone")
+            raise OSError(errno.ENOENT, GONE)
 
     def _create(self, path: Path, parts: Sequence[bytes | memoryview]) -> os.stat_result | None:
         with self._temporary(path, parts) as temporary:
