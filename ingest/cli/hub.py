@@ -6,7 +6,7 @@ import os
 import signal
 import ssl
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from batching.errors import SettingError
-from ingest.hub import Gate, HubServer, HubSettings, Retention
+from ingest.hub import Faults, Gate, HubServer, HubSettings, Retention
 from ingest.hub.certificate import context, self_made
 from ingest.units import Duration, Size
 
@@ -92,6 +92,13 @@ def hub(
         str | None,
         typer.Option(help="How much a partition keeps (default: no limit; 256 MiB with --memory)."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="Go wrong on purpose: redeliver=0.1, drop=0.05, seed=7; repeatable.",
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(help="Written once it listens: JSON with port and connection_string."),
@@ -105,7 +112,9 @@ def hub(
         max_bytes=_MEMORY_BYTES if memory and limit is None else limit,
     )
     groups = tuple(group or ())
-    settings = [_hub(text, groups, kept, iot=iot) for text in hubs or ["telemetry"]]
+    faults = Faults.read(fault or ())
+    plain = [_hub(text, groups, kept, iot=iot) for text in hubs or ["telemetry"]]
+    settings = [replace(each, faults=faults) for each in plain]
     made = _tls(None if memory else data, cert, cert_key, wanted=tls)
     server = HubServer(
         settings,

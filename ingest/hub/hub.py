@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from batching.errors import SettingError
 from ingest.hub.amqp import Timestamp, encode
+from ingest.hub.faults import Faults
 from ingest.hub.frames import error
 from ingest.hub.messages import PUBLISHER, Event, partition_key, unpack
 from ingest.hub.partition_log import HotSegments, PartitionLog, Retention
@@ -84,6 +85,7 @@ class HubSettings:
     groups: tuple[str, ...] = (DEFAULT_GROUP,)
     iot: bool = False
     retention: Retention = field(default_factory=Retention)
+    faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
         """Check what would fail later."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ingest.hub.amqp import Described, Symbol, Timestamp
+from ingest.hub.faults import Mishaps
 from ingest.hub.frames import (
     TRANSFER_BYTES,
     Detach,
@@ -231,7 +232,8 @@ class Reader(OutLink):
         self.owner_level: int | None = None
         self.tells_last = False
         self.partition: PartitionLog = hub.partition(address.partition or "")
-        self.next = 0
+        self.next, self._began = 0, -1
+        self._mishaps = Mishaps(hub.settings.faults)
         self._peers = hub.readers[(address.group or "").lower(), self.partition.name]
         self._scheduled = False
 
@@ -280,8 +282,7 @@ class Reader(OutLink):
         count = min(self.credit, self.session.window, SLICE_EVENTS)
         if self.closed or wire.closed or wire.paused or count <= 0:
             return  # a flow or the socket wakes it again
-        first, messages = self.partition.read(self.next, count)
-        self.next = first + len(messages)
+        messages = self._slice(count)
         if not messages:
             self._drained()
             return  # an append wakes it again
@@ -289,7 +290,19 @@ class Reader(OutLink):
             facts = self._facts()
             messages = [with_delivery_annotations(message, facts) for message in messages]
         self.send(messages)
+        if self._mishaps.drops():
+            self.detach(error("amqp:link:detach-forced", "a fault that the hub was asked for"))
+            return
         self.wake()
+
+    def _slice(self, count: int) -> list[bytes]:
+        """Read what comes next; if the hub was asked for that fault, some of it once more."""
+        if self._began < 0:
+            self._began = self.next
+        again = self._mishaps.back() if self.partition.next > self.next else 0
+        first, messages = self.partition.read(max(self._began, self.next - again), count)
+        self.next = max(self.next, first + len(messages))
+        return messages
 
     def _facts(self) -> bytes:
         """Describe the partition's end, for `track_last_enqueued_event_properties`."""

@@ -45,6 +45,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (["--cert", "only.pem"], "--cert and --cert-key belong together"),
         (["--cert", "no.pem", "--cert-key", "no.pem"], "cannot use no.pem"),
         (["--memory", "--tls"], "--tls keeps its certificate with the data"),
+        (["--fault", "slow=1"], "write redeliver=SHARE, drop=SHARE or seed=NUMBER"),
+        (["--fault", "drop=often"], "'often' is no number"),
+        (["--fault", "drop=2"], "a share is a number from 0 to 1"),
         (["--data", "/dev/null/x"], "cannot keep data in /dev/null/x"),
     ],
 )
