@@ -23,7 +23,10 @@ test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs,
 	@$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow'
 
 test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at their smallest
-	@$(BIN)/pytest -q -m slow
+	@$(BIN)/pytest -q -m 'slow and not faults'
+
+test-faults: setup  ## real servers, disks, clocks and processes broken from outside (ten minutes)
+	@$(BIN)/pytest -q -n 2 tests/faults
 
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
@@ -35,4 +38,4 @@ MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow check bench fuzz
+.PHONY: help setup demo test test-slow test-faults check bench fuzz

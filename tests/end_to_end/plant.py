@@ -55,6 +55,8 @@ class Plant:
     services: list[subprocess.Popen[bytes]] = field(default_factory=list)
     seeds: Iterator[int] = field(default_factory=itertools.count)
     connection: str = ""
+    wrapper: tuple[str, ...] = ()  # words before each service's command
+    patience_seconds: float = PATIENCE_SECONDS
 
     def __post_init__(self) -> None:
         self.hub = EmbeddedHub(self.folder / "hub", HubSettings(partitions=self.partitions))
@@ -85,7 +87,8 @@ class Plant:
             "HEADRACE_INSTANCE": instance,
             **self.environment,
         }
-        command = [sys.executable, "-m", "ingest", "run", "--config", str(self.config())]
+        command = [*self.wrapper, sys.executable, "-m", "ingest", "run"]
+        command += ["--config", str(self.config())]
         with (self.folder / f"{instance}.log").open("ab") as log:
             made = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         self.services.append(made)
@@ -149,7 +152,7 @@ class Plant:
 
     def until(self, done: Callable[[Report], bool]) -> Report:
         """Verify until it is as wanted, or fail with what there is and the service's last words."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience_seconds
         report = None
         while time.monotonic() < deadline:
             if self.has_store():
