@@ -5,15 +5,18 @@ from typing import Any
 
 from tests.protocol.guards import guard
 
+CREATE_ONLY = tuple(f"create-only {kind}" for kind in ("log", "runs", "results", "redrive"))
 Objects = dict[str, tuple[Any, int]]
 
 
 class Blob:
-    """Objects and their versions; `created` hears of each new object at that moment."""
+    """Objects and their versions; what appears and goes is told at that moment."""
 
-    def __init__(self, created: Callable[[str, Any], None]) -> None:
+    def __init__(
+        self, created: Callable[[str, Any], None], deleted: Callable[[str, Any], None]
+    ) -> None:
         self.objects: Objects = {}
-        self.created, self.versions = created, 0
+        self.created, self.deleted, self.versions = created, deleted, 0
 
     def get(self, name: str) -> Any:
         return self.objects.get(name, (None, 0))[0]
@@ -23,8 +26,7 @@ class Blob:
 
     def create(self, name: str, value: Any) -> bool:
         kind = f"create-only {name.split('/')[1]}" if "/" in name else ""
-        replaceable = kind in ("create-only log", "create-only runs", "create-only results")
-        if name in self.objects and not (replaceable and not guard(kind)):
+        if name in self.objects and not (kind in CREATE_ONLY and not guard(kind)):
             return False
         self._write(name, value)
         return True
@@ -42,7 +44,8 @@ class Blob:
         self.created(name, value)
 
     def delete(self, name: str) -> None:
-        self.objects.pop(name, None)
+        value, _ = self.objects.pop(name, (None, 0))
+        self.deleted(name, value)
 
     def names(self, prefix: str) -> list[str]:
-        return sorted(name for name in self.objects if name.startswith(prefix))
+        return sorted([name for name in self.objects if name.startswith(prefix)])

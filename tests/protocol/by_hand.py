@@ -5,11 +5,13 @@ from random import Random
 from typing import Any
 
 from tests.protocol.calls import Call, Reattach, Steps
-from tests.protocol.committer import Committer
+from tests.protocol.dispatcher import Dispatcher
 from tests.protocol.identity import open_store
+from tests.protocol.janitor import Janitor
 from tests.protocol.objects import Key
 from tests.protocol.owner import Owner
 from tests.protocol.redis_model import Keys
+from tests.protocol.redriver import Event
 from tests.protocol.world import World
 
 SENSOR: Key = ("a", "x")
@@ -30,10 +32,13 @@ class Still(Random):
 def world(events: int, *, max_events: int = 99, two_sensors: bool = False) -> World:
     """One partition with events of one sensor, or of two in turns."""
     made = World(0, events=0, parking=False)
+    made.partitions = ["0", "1"]
     made.rnd = Still()
     for number in range(events):
-        made.add_event(P, (number, (ODD if two_sensors and number % 2 else SENSOR,)))
-    made.max_events, made.carry_after = max_events, 1000
+        key = ODD if two_sensors and number % 2 else SENSOR
+        made.add_event(P, Event(number, (key,)))
+    made.max_events, made.carry_after, made.merging = max_events, 1000, 0
+    made.has_epochs, made.on_lost_position = False, "retention"
     made.patience = lambda key: made.now + 10  # type: ignore[method-assign]
     return made
 
@@ -66,12 +71,12 @@ def run(steps: Steps | Paused, stop_before: str = "", count: int = 1) -> Any:
 
 
 class Hand:
-    """One owner of partition 0, whose tasks are called by hand."""
+    """One owner of a partition, whose tasks are called by hand."""
 
-    def __init__(self, made: World) -> None:
-        self.world, self.owner = made, Owner(made, P)
+    def __init__(self, made: World, p: str = P) -> None:
+        self.world, self.owner, self.p = made, Owner(made, p), p
         self.owner.use(run(open_store(made)))
-        self.committer = Committer(self.owner)
+        self.committer = self.owner.committer
 
     def attach(self) -> "Hand":
         run(self.owner.attach())
@@ -79,7 +84,7 @@ class Hand:
 
     def append(self, upto: int) -> None:
         """Append the events below `upto`, after another attach if need be."""
-        self.world.visible[P] = upto
+        self.world.visible[self.p] = upto
         with suppress(Reattach):
             self._append()
             return
@@ -87,8 +92,9 @@ class Hand:
         self._append()
 
     def _append(self) -> None:
-        if events := self.world.receive(P, self.owner.acked + 1, 1000):
-            run(self.owner.append(events))
+        owner = self.owner
+        if events := self.world.receive(owner.names, self.p, owner.acked + 1, 1000):
+            run(owner.append(events))
 
     def sweep(self) -> None:
         run(self.committer.sweep())
@@ -136,9 +142,34 @@ def committed(hand: Hand, numbers: range) -> None:
 
 def trimmed(hand: Hand, upto: int) -> None:
     """Commit on, move the position, and delete the manifests below it."""
-    committed(hand, range(hand.world.visible[P] + 1, upto + 1))
+    committed(hand, range(hand.world.visible[hand.p] + 1, upto + 1))
     hand.maintain()
     position, _ = run(hand.owner.log.position())
     for n in range(position.first):
-        hand.world.blob.delete(hand.owner.names.manifest(P, n))
+        hand.world.blob.delete(hand.owner.names.manifest(hand.p, n))
     assert position.first > 3
+
+
+class Jobs:
+    """A dispatcher whose steps are taken by hand, and its first job."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.world, self.dispatcher = hand.world, Dispatcher(hand.world)
+        self.dispatcher.names = hand.owner.names
+        self.job = hand.world.jobs["one"]
+
+    def serve(self) -> None:
+        for _ in range(20):
+            run(self.dispatcher.serve(self.job))
+
+    def all_recorded(self) -> bool:
+        truth = self.world.truth
+        assert truth is not None
+        end = {p: len(log) for p, log in truth.log.items()}
+        return not truth.batches(self.job, truth.vector("one"), end)
+
+
+def janitor(hand: Hand) -> Janitor:
+    made = Janitor(hand.world)
+    made.names = hand.owner.names
+    return made

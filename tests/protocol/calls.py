@@ -15,6 +15,10 @@ class Reattach(Exception):
     """Forget everything and start from the position."""
 
 
+class Gone(Exception):
+    """A parked object is there no longer: others have superseded it."""
+
+
 class WrongStore(Exception):
     """The store is another one than this process opened: stop."""
 

@@ -41,13 +41,19 @@ class Cluster:
     def state(self, name: str) -> str | None:
         return self.flows[name].state if name in self.flows else None
 
+    def stop_all(self) -> None:
+        for flow in self.flows.values():
+            if flow.state == "Running":
+                flow.state, flow.ended = "Failed", self.world.now
+
     def step(self, rnd: Random) -> None:
         """One step of one running flow; steps are repeated when their answer is lost."""
-        now = self.world.now
-        old = [x for x, f in self.flows.items() if f.state != "Running" and now - f.ended > TTL]
-        for name in old:
-            del self.flows[name]
-        running = [name for name, flow in self.flows.items() if flow.state == "Running"]
+        now, running = self.world.now, list[str]()
+        for name, flow in list(self.flows.items()):
+            if flow.state == "Running":
+                running.append(name)
+            elif now - flow.ended > TTL:
+                del self.flows[name]
         if not running:
             return
         name = rnd.choice(running)

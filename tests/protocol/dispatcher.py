@@ -20,7 +20,7 @@ class Runs:
 
     def __init__(self, world: "World", names: Names, job: str) -> None:
         self.blob, self.names, self.job = world.blob, names, job
-        self.vector = dict.fromkeys(world.partitions, 0)
+        self.vector: dict[str, int] = {}  # a partition that is not in it starts at 0
         self.next, self.settled = 0, 0
         self.started = False  # `settled` was read
         self.opening = True  # no record so far has batches or follows one that has
@@ -73,6 +73,8 @@ class Dispatcher:
 
     def __init__(self, world: "World") -> None:
         self.world, self.blob, self.rnd = world, world.blob, world.rnd
+        self.partitions = sorted(world.partitions)  # as its settings say; there may be more by now
+        self.jobs = list(world.jobs.values())  # the same, and one may be retired by now
         self.runs: dict[str, Runs] = {}
         self.mine: dict[str, set[int]] = {}  # for the mutation that counts from memory
 
@@ -81,7 +83,7 @@ class Dispatcher:
         try:
             while True:
                 yield from check_store(self.world, self.names)
-                for job in list(self.world.jobs.values()):
+                for job in self.jobs:
                     yield from self.serve(job)
         except WrongStore:
             self.world.stat["stopped: wrong store"] += 1
@@ -89,7 +91,7 @@ class Dispatcher:
     def serve(self, job: "Job") -> Steps:
         runs = self.runs.setdefault(job.name, Runs(self.world, self.names, job.name))
         yield from runs.catch_up()
-        if guard("redrive"):
+        if guard("drive"):
             for n in sorted(runs.open_records):
                 yield from self.drive(job, runs, n)
         yield from runs.settle()
@@ -108,19 +110,27 @@ class Dispatcher:
         if runs.next > 0 and not guard("opening"):
             return True
         first = {}
-        for p in self.world.partitions:
+        for p in (yield from self.known_partitions()):
             position, _ = yield from Log(self.blob, self.names, p).position()
             first[p] = position.first
-        if runs.next > 0 and all(first[p] <= runs.vector[p] for p in first):
+        if runs.next > 0 and all(first[p] <= runs.vector.get(p, 0) for p in first):
             return True
-        to = {p: max(first[p], runs.vector[p]) for p in first}
+        to = {**runs.vector, **{p: max(first[p], runs.vector.get(p, 0)) for p in first}}
         yield from self.create(runs, RunRecord(self.names.store, runs.vector, to, (), True))
         return False
 
+    def known_partitions(self) -> Steps:
+        """Learn partitions from the store: one may be newer than this process."""
+        if not guard("partitions listed"):
+            return self.partitions
+        prefix = f"{self.names.root}/position/"
+        names = yield from call(self.blob.names, prefix)
+        return sorted({*self.partitions, *(name[len(prefix) :] for name in names)})
+
     def claim(self, job: "Job", runs: Runs) -> Steps:
         """Gather new manifests of all partitions, and claim them with the next record."""
-        to, batches, seen = dict(runs.vector), list[Entry](), 0
-        for p in self.world.partitions:
+        to, batches, seen = self.start_of(runs), list[Entry](), 0
+        for p in self.partitions:
             log, limit = Log(self.blob, self.names, p), to[p] + self.rnd.randint(1, 6)
             while to[p] < limit and (entries := (yield from log.entries(to[p]))) is not None:
                 batches += self.of_job(job, entries)
@@ -133,8 +143,13 @@ class Dispatcher:
             n = runs.next
             if (yield from self.create(runs, record)):
                 self.mine.setdefault(job.name, set()).add(n)
-                if not guard("redrive"):
+                if not guard("drive"):
                     yield from self.drive(job, runs, n)
+
+    def start_of(self, runs: Runs) -> dict[str, int]:
+        """Begin at the vector, also for partitions that only the record before knows."""
+        mine = {p: runs.vector.get(p, 0) for p in self.partitions}
+        return {**runs.vector, **mine} if guard("vector passed on") else mine
 
     @staticmethod
     def of_job(job: "Job", entries: Sequence[Entry]) -> list[Entry]:
@@ -157,7 +172,7 @@ class Dispatcher:
         k = 1
         while (yield from call(self.blob.get, names.attempt(name, n, k + 1))) is not None:
             k += 1
-        flow = f"{names.store}-{name}-{n}-{k}"
+        flow = f"{names.era}-{name}-{n}-{k}"
         flow += "" if guard("name") else f"-{self.rnd.random()}"
         receipt = yield from call(self.blob.get, names.receipt(name, n, k))
         if receipt is None:

@@ -1,5 +1,6 @@
 """The janitor deletes manifests nobody reads any more, and data nobody will ever name."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tests.protocol.calls import Steps, WrongStore, call
@@ -19,6 +20,7 @@ class Janitor:
     def __init__(self, world: "World") -> None:
         self.world, self.blob = world, world.blob
         self.runs: dict[str, Runs] = {}
+        self.retired: set[str] = set()
 
     def run(self) -> Steps:
         self.names = yield from open_store(self.world)
@@ -31,19 +33,27 @@ class Janitor:
 
     def tidy(self) -> Steps:
         """I. What no reader needs: below `first`, and below the vector of every job."""
-        first = yield from self.firsts()
+        partitions = tuple(self.world.partitions)
+        first = yield from self.firsts(partitions)
         yield from self.learn_jobs()
         if not guard("first before jobs"):
-            first = yield from self.firsts()
-        for p in self.world.partitions:
-            vectors = [x.vector[p] for x in self.runs.values()] if guard("undispatched") else []
+            first = yield from self.firsts(partitions)
+        for p in partitions:
+            vectors = (
+                [x.vector.get(p, 0) for x in self.runs.values()] if guard("undispatched") else []
+            )
             yield from self.delete_manifests(p, min([first[p], *vectors]))
             yield from self.delete_orphans(p)
 
-    def firsts(self) -> Steps:
+    def vectors(self, p: str) -> list[int]:
+        """Give what each job has taken of a partition; one that is retired lets go."""
+        holding = (runs for job, runs in self.runs.items() if job not in self.retired)
+        return [runs.vector.get(p, 0) for runs in holding]
+
+    def firsts(self, partitions: Iterable[str]) -> Steps:
         """Read `first` of each partition: before the jobs, since a new one relies on it."""
         first = {}
-        for p in self.world.partitions:
+        for p in partitions:
             position, _ = yield from Log(self.blob, self.names, p).position()
             first[p] = position.first
         return first
@@ -51,8 +61,10 @@ class Janitor:
     def learn_jobs(self) -> Steps:
         prefix = f"{self.names.root}/runs/"
         for name in (yield from call(self.blob.names, prefix)):
-            job = name[len(prefix) :].split("/")[0]
-            if job not in self.runs:
+            job, what = name[len(prefix) :].split("/", 1)
+            if what == "retired":
+                self.retired.add(job)
+            elif job not in self.runs:
                 self.runs[job] = Runs(self.world, self.names, job)
         for runs in self.runs.values():
             yield from runs.catch_up()
@@ -64,10 +76,13 @@ class Janitor:
                 yield from call(self.blob.delete, name)
 
     def delete_orphans(self, p: str) -> Steps:
+        """Delete data that no manifest names, and parked objects not listed from `first` on."""
         view, _ = yield from Log(self.blob, self.names, p).read()
-        used = {x.data for x in view.all_pieces()}
+        listed = view.listed if guard("parked listed") else view.in_use()
         for name in (yield from call(self.blob.names, f"{self.names.root}/parked/{p}/")):
-            if number_in(name) < view.next and name not in used:
+            taken = number_in(name) < view.next or not guard("parked in flight")
+            if taken and name.removesuffix(".index") not in listed:
+                self.world.stat["parked objects deleted"] += 1
                 yield from call(self.blob.delete, name)
         for stream in self.world.streams:
             for name in (yield from call(self.blob.names, f"{self.names.root}/data/{stream}/{p}/")):

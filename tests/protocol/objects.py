@@ -1,6 +1,5 @@
 """Names and values of what lies in the store, cut down to what the protocol needs."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.protocol.guards import guard
@@ -8,10 +7,32 @@ from tests.protocol.guards import guard
 STORE = "headrace.json"
 Key = tuple[str, str]  # stream, sensor
 DEAD: Key = ("_dead", "_")  # of every event that cannot be decoded
+PARKED: Key = ("_parked", "_")
+LOST: Key = ("_lost", "_")
+REDRIVE = "redrive"  # the partition of what comes back from the dead letters
+
+
+class Identity(NamedTuple):
+    """What headrace.json holds."""
+
+    store: str
+    epoch: str  # new whenever a back-up was brought in
 
 
 class Entry(NamedTuple):
-    kind: str  # batch or parked
+    kind: str  # batch, parked or lost
+    key: Key
+    first: int
+    last: int
+    events: int
+    data: str = ""  # of a batch or of parked pieces
+    used: tuple[int, ...] = ()  # listed again: the rows of its index that are still in use
+    reason: str = ""  # of a loss: retention or skipped
+
+
+class Piece(NamedTuple):
+    """A line in the index of a parked object."""
+
     key: Key
     first: int
     last: int
@@ -49,15 +70,21 @@ class Result(NamedTuple):
     by: str
 
 
-@dataclass(frozen=True)
-class Names:
-    """Names within the store of that id."""
-
+class Redriven(NamedTuple):
     store: str
+    origins: tuple[tuple[str, int], ...]  # partition and number of each dead letter
 
-    @property
-    def root(self) -> str:
-        return self.store if guard("names carry store") else "any"
+
+class Names:
+    """Names within the store of that id, and what else follows from identity."""
+
+    def __init__(self, store: str, epoch: str = "") -> None:
+        self.store, self.epoch = store, epoch
+        self.root = store if guard("names carry store") else "any"
+        self.era = f"{store}-{epoch}" if epoch and guard("epoch") else store  # in T and in runs
+
+    def t(self, p: str) -> tuple[str, str]:
+        return (self.era if guard("own T") else "any", p)
 
     def manifest(self, p: str, n: int) -> str:
         return f"{self.root}/log/{p}/{n:012d}"
@@ -68,11 +95,17 @@ class Names:
     def parked(self, p: str, n: int, nonce: str) -> str:
         return f"{self.root}/parked/{p}/{n:012d}-{nonce}"
 
+    def redriven(self, first: int) -> str:
+        return f"{self.root}/redrive/{first:012d}"
+
     def position(self, p: str) -> str:
         return f"{self.root}/position/{p}"
 
     def run(self, job: str, n: int) -> str:
         return f"{self.root}/runs/{job}/{n:012d}"
+
+    def retired(self, job: str) -> str:
+        return f"{self.root}/runs/{job}/retired"
 
     def attempt(self, job: str, n: int, k: int) -> str:
         return f"{self.root}/runs/{job}/{n:012d}.a{k}"
@@ -88,6 +121,11 @@ class Names:
 
     def result(self, job: str, n: int) -> str:
         return f"{self.root}/results/{job}/{n:012d}"
+
+
+def index_of(parked: str) -> str:
+    """Name the index beside the content of a parked object."""
+    return f"{parked}.index"
 
 
 def number_in(name: str) -> int:

@@ -6,9 +6,10 @@ from tests.protocol.calls import Call, Reattach, Steps, Timeout, WrongStore, cal
 from tests.protocol.committer import Committer
 from tests.protocol.guards import guard
 from tests.protocol.identity import check_store, open_store
-from tests.protocol.objects import Key, Names
+from tests.protocol.objects import LOST, Entry, Names
 from tests.protocol.policy import Policy
 from tests.protocol.redis_model import Namespace, Redis
+from tests.protocol.redriver import Event
 from tests.protocol.view import Log, View
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Owner:
 
     def use(self, names: Names) -> None:
         self.names, self.log = names, Log(self.blob, names, self.p)
-        self.t: Namespace = (names.store if guard("own T") else "any", self.p)
+        self.t: Namespace = names.t(self.p)
+        self.committer = Committer(self)
 
     def run(self) -> Steps:
         self.use((yield from open_store(self.world)))
@@ -70,11 +72,11 @@ class Owner:
 
     def work(self) -> Steps:
         """Receive and commit side by side until one of them finds that it must attach again."""
-        tasks = [Task(self.receiving()), Task(Committer(self).run()), *self.leftovers]
+        tasks = [Task(self.receiving()), Task(self.committer.run()), *self.leftovers]
         self.leftovers = []
         try:
             while True:
-                task = self.rnd.choice(tasks)
+                task = tasks[int(self.rnd.random() * len(tasks))]
                 patient = not self.world.quiet and self.rnd.random() < 0.3
                 yield from task.step(patient)
         except (Reattach, WrongStore):
@@ -104,10 +106,10 @@ class Owner:
         if guard("forget"):
             yield from self.forget()
         if guard("restore"):
-            for key in list(self.view.pieces):
-                yield from self.restore(key)
+            yield from self.committer.parking.restore(list(self.view.pieces))
         manifest = self.view.next - 1
         self.acked = yield from call(self.redis.attach, self.t, self.view.checkpoint, manifest)
+        yield from self.pass_lost()
         self.opened = False
 
     def forget(self) -> Steps:
@@ -117,25 +119,50 @@ class Owner:
             if not self.view.pieces.get(key) and buffer.last <= mark:
                 yield from call(self.redis.forget, self.t, key, mark, self.view.next - 1)
 
-    def restore(self, key: Key) -> Steps:
-        pieces = self.view.parked(key)
-        if not pieces:
-            return
-        self.world.stat["restores"] += 1
-        total, due = sum(x.events for x in pieces), min(x.due for x in pieces)
-        yield from call(self.redis.restore, self.t, key, total, pieces[-1].last, due)
-        self.opened = False
+    def pass_lost(self) -> Steps:
+        """A7. Say what the hub no longer has before w passes it.
+
+        w passes it by an append, which is refused where Redis went back meanwhile: what it had
+        until then is in the hub no longer, and the next attach must say so.
+        """
+        while True:
+            first, last = yield from call(self.world.hub_range, self.p)
+            if first <= self.acked + 1:
+                return
+            reason = self.world.on_lost_position
+            upto = last if reason == "skipped" else first - 1
+            lost = Entry("lost", LOST, self.acked + 1, upto, upto - self.acked, reason=reason)
+            if guard("lost first"):
+                yield from self.committer.commit(lost=lost)
+            yield from self.raise_w(upto)
+            if not guard("lost first"):
+                yield from self.committer.commit(lost=lost)
+            self.world.stat["lost entries"] += 1
+
+    def raise_w(self, upto: int) -> Steps:
+        manifest = self.view.next - 1 if guard("lost tells n") else -1
+        if guard("lost is appended"):
+            outcome, self.acked, _ = yield from call(
+                self.redis.append, self.t, self.acked, upto, (), manifest
+            )
+            if outcome == "GAP":
+                raise Reattach
+        else:
+            self.acked = yield from call(self.redis.attach, self.t, upto, manifest)
 
     # --- B. Append
 
     def receiving(self) -> Steps:
         while True:
             limit = self.rnd.randint(1, 8)
-            events = yield from call(self.world.receive, self.p, self.acked + 1, limit)
+            start = self.acked + 1
+            events = yield from call(self.world.receive, self.names, self.p, start, limit)
+            if events and events[0][0] > start and guard("gap received"):
+                raise Reattach  # the hub no longer has what comes between
             if events:
                 yield from self.append(events)
 
-    def append(self, events: list[tuple[int, tuple[Key, ...]]]) -> Steps:
+    def append(self, events: list[Event]) -> Steps:
         if not self.opened:
             self.opened = True  # before the call: what happens meanwhile makes them stale again
             found = yield from call(self.redis.opened, self.t)

@@ -1,5 +1,6 @@
 """Redis as the protocol sees it: every method is one script, hence one atomic step."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Self
@@ -9,6 +10,7 @@ from tests.protocol.guards import guard
 from tests.protocol.objects import Key
 
 Namespace = tuple[str, str]  # T: id of the store, partition
+UNDO = 81  # steps that a roll-back may undo
 
 
 class Group(NamedTuple):
@@ -24,13 +26,16 @@ class Group(NamedTuple):
 
 
 class Open(NamedTuple):
-    """An open buffer. `total` counts parked events too, `events` are those still in Redis."""
+    """An open buffer. `total` counts parked events too, elements are what is still in Redis."""
 
-    events: tuple[int, ...]
+    elements: tuple[tuple[int, ...], ...]  # one of each append
     total: int
     last: int
     due: int
     state: int  # the owner's: here the number of events that its policy counted
+
+    def events(self) -> tuple[int, ...]:
+        return tuple(number for element in self.elements for number in element)
 
 
 class Sealed(NamedTuple):
@@ -57,7 +62,7 @@ class Keys:
     def seal(self, key: Key) -> None:
         buffer = self.open.pop(key)
         self.k += 1
-        self.sealed[self.k] = Sealed(key, buffer.events, buffer.last)
+        self.sealed[self.k] = Sealed(key, buffer.events(), buffer.last)
         if key in self.lo:
             self.lo[self.k] = self.lo.pop(key)
 
@@ -67,7 +72,7 @@ class Keys:
             self.seal(group.key)
         before = self.open.get(group.key) or Open((), 0, -1, group.due, 0)
         self.open[group.key] = Open(
-            before.events + group.events,
+            (*before.elements, group.events),
             before.total + len(group.events),
             max(before.last, group.events[-1]),
             before.due,
@@ -79,19 +84,32 @@ class Keys:
             self.seal(group.key)
         return wrong
 
+    def release(self, key: Key, upto: int) -> None:
+        """Let elements up to the mark leave; one that straddles it stays whole."""
+        buffer = self.open.get(key)
+        if buffer is None:
+            return
+        at = -1 if guard("straddling stays") else 0
+        rest = tuple(x for x in buffer.elements if x[at] > upto) if guard("release checks") else ()
+        self.open[key] = buffer._replace(elements=rest)
+        lo = self.lo.pop(key, -1)
+        if rest:
+            self.lo[key] = max(lo, upto + 1, min(x[0] for x in rest))
+
 
 class Redis:
     """One server; it may be emptied, go back to an earlier state, or be split in two."""
 
     def __init__(self) -> None:
         self.keys: dict[Namespace, Keys] = {}
-        self.undo: list[tuple[Namespace, Keys]] = []
+        self.undo: deque[tuple[Namespace, Keys]] = deque(maxlen=UNDO)
         self.torn: Callable[[], bool] = lambda: False
 
     # --- faults
 
     def lose(self) -> None:
-        self.undo, self.keys = [], {}
+        self.undo.clear()
+        self.keys = {}
 
     def roll_back(self, rnd: Random) -> None:
         for _ in range(min(rnd.randint(1, 40), len(self.undo))):
@@ -101,13 +119,13 @@ class Redis:
     def fork(self) -> Self:
         """Split after a fail-over that not everybody noticed: two servers live on."""
         other = type(self)()
-        other.torn, other.undo = self.torn, list(self.undo)
+        other.torn, other.undo = self.torn, self.undo.copy()
         other.keys = {t: keys.copy() for t, keys in self.keys.items()}
         return other
 
     def no_way_back(self) -> None:
         """Let no later roll-back reach a state of before now."""
-        self.undo = []
+        self.undo.clear()
 
     # --- scripts
 
@@ -116,7 +134,7 @@ class Redis:
 
     def _write(self, t: Namespace, manifest: int = -1) -> Keys:
         before = self._read(t)
-        self.undo = [*self.undo[-80:], (t, before)]
+        self.undo.append((t, before))
         self.keys[t] = keys = before.copy()
         keys.n = max(keys.n, manifest)
         return keys
@@ -128,7 +146,7 @@ class Redis:
     def wipe(self, t: Namespace) -> None:
         """Drop every key; nothing of before it ever comes back."""
         self.keys.pop(t, None)
-        self.undo = [x for x in self.undo if x[0] != t]
+        self.undo = deque((x for x in self.undo if x[0] != t), UNDO)
 
     def attach(self, t: Namespace, checkpoint: int, manifest: int) -> int:
         keys = self._write(t, manifest if guard("attach tells n") else -1)
@@ -193,32 +211,35 @@ class Redis:
 
     # --- parking
 
-    def parkable(self, t: Namespace, upto: int, limit: int) -> list[tuple[Key, Open]]:
-        """Give open buffers that hold the checkpoint back; stops at a sealed one."""
+    def parkable(
+        self, t: Namespace, upto: int, buffers: int, events: int
+    ) -> list[tuple[Key, Open]]:
+        """Give open buffers that hold the checkpoint back, bounded; stops at a sealed one."""
         found: list[tuple[Key, Open]] = []
-        keys = self._read(t)
+        keys, size = self._read(t), 0
         for member, number in sorted(keys.lo.items(), key=lambda x: x[1]):
-            if number > upto or len(found) == limit:
+            if number > upto or len(found) == buffers or size >= events:
                 break
             if not isinstance(member, int):
                 found.append((member, keys.open[member]))
+                size += sum(len(x) for x in keys.open[member].elements)
             elif guard("park stops"):
                 break
         return found
 
-    def release(self, t: Namespace, key: Key, upto: int, manifest: int) -> None:
-        """Let what is durable leave; the buffer stays open with its totals."""
-        buffer = self._read(t).open.get(key)
-        if buffer is None:
-            return
+    def release(self, t: Namespace, marks: Sequence[tuple[Key, int]], manifest: int) -> None:
+        """Let what is durable leave; the buffers stay open with their totals."""
         keys = self._write(t, manifest if guard("release tells n") else -1)
-        rest = tuple(x for x in buffer.events if x > upto) if guard("release checks") else ()
-        keys.open[key] = buffer._replace(events=rest)
-        keys.lo.pop(key, None)
-        if rest:
-            keys.lo[key] = rest[0]
+        for key, upto in marks:
+            if self.torn():
+                raise Timeout
+            keys.release(key, upto)
 
-    def restore(self, t: Namespace, key: Key, total: int, last: int, due: int) -> None:
-        """Open a buffer without content for parked pieces, so that it is sealed in time."""
-        if key not in self._read(t).open or not guard("restore checks"):
-            self._write(t).open[key] = Open((), total, last, due, total)
+    def restore(self, t: Namespace, lines: Sequence[tuple[Key, int, int, int]]) -> None:
+        """Open buffers without content for parked pieces; (key, events, last, due) of each."""
+        keys = self._write(t)
+        for key, total, last, due in lines:
+            if self.torn():
+                raise Timeout
+            if key not in keys.open or not guard("restore checks"):
+                keys.open[key] = Open((), total, last, due, total)

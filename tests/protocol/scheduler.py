@@ -1,17 +1,19 @@
 """One seed from start to end: steps of processes, faults between them, then a quiet phase."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.protocol.calls import Call, Steps, Timeout
 from tests.protocol.dispatcher import Dispatcher
 from tests.protocol.janitor import Janitor
+from tests.protocol.objects import REDRIVE
 from tests.protocol.owner import Owner
+from tests.protocol.redriver import Redriver
 from tests.protocol.world import World
 
 PATIENCE = 60_000  # steps of the quiet phase
-ZOMBIES_END = 300
+ZOMBIES_END, LAST_FAULT = 200, 1200
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Process:
             self.alive = False
 
 
+@dataclass
+class Role:
+    """A kind of process, and those of it that live."""
+
+    make: Callable[[], Any]
+    weight: int = 1  # of its turns
+    stays: bool = True  # a command ends by itself
+    pool: list[Process] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.pool.append(Process(self.make()))
+
+
 Last = tuple[Callable[[], Any], Process]
 
 
@@ -55,54 +70,86 @@ class Scheduler:
     def __init__(self, world: World, faults: Faults, steps: int = 2500) -> None:
         self.world, self.rnd, self.faults, self.steps = world, world.rnd, faults, steps
         self.duel = self.rnd.random() < 0.2  # one partition keeps two healthy owners to the end
-        makers = [lambda p=p: Owner(world, p) for p in world.partitions]
-        self.makers: list[Callable[[], Any]] = [
-            *makers, lambda: Dispatcher(world), lambda: Dispatcher(world), lambda: Janitor(world)
-        ]  # fmt: skip
-        self.pools: list[list[Process]] = [[Process(make())] for make in self.makers]
+        self.roles: list[Role] = []
+        self.turns: list[Role] = []
+        for p in world.partitions:
+            self.add(Role(lambda p=p: Owner(world, p), weight=2))
+        for make in (lambda: Dispatcher(world), lambda: Dispatcher(world), lambda: Janitor(world)):
+            self.add(Role(make))
         world.redis.torn = lambda: not world.quiet and self.rnd.random() < faults.torn
+        self.harms = [
+            (faults.lose, self.lose), (faults.roll_back, self.roll_back),
+            (faults.replace, world.replace_store), (faults.backup, world.take_backup),
+            (faults.restore, self.restore), (world.retention, world.retain),
+        ]  # fmt: skip
+        self.any_harm = sum(chance for chance, _ in self.harms)
+
+    def add(self, role: Role) -> None:
+        role.start()
+        self.roles.append(role)
+        self.turns += [role] * role.weight
+
+    def pick(self, roles: list[Role]) -> Role:
+        return roles[int(self.rnd.random() * len(roles))]
 
     def play(self) -> None:
         for step in range(self.steps):
             self.hub_grows(0.03, share=0.75)
             if step == self.world.late_job_at:
                 self.late_job()
+            if step == self.world.retire_at:
+                self.world.retire_job()
+            self.late_partitions(step)
             self.spawn()
             self.act(step)
-            self.harm()
             self.world.now += self.rnd.random() < 0.3
-            if self.rnd.random() < 0.3:
-                self.world.cluster.step(self.rnd)
+            self.harm()
+            self.cluster_steps()
         self.finish()
 
+    def cluster_steps(self) -> None:
+        if self.rnd.random() < 0.3:
+            self.world.cluster.step(self.rnd)
+
     def hub_grows(self, chance: float, share: float = 1.0) -> None:
-        for p, events in self.world.hub.items():
-            more = self.world.visible[p] < len(events) * share
-            self.world.visible[p] += more and self.rnd.random() < chance
+        if self.rnd.random() < 2 * chance:
+            p = self.rnd.choice(("0", "1"))
+            more = self.world.visible[p] < len(self.world.hub[p]) * share
+            self.world.visible[p] += more
 
     def late_job(self) -> None:
         self.world.jobs[self.world.late_job.name] = self.world.late_job
 
+    def late_partitions(self, step: int) -> None:
+        """Add a partition; dispatchers that live know nothing of it."""
+        world = self.world
+        while world.later and world.later[0][0] <= step:
+            _, p = world.later.pop(0)
+            world.partitions.append(p)
+            world.stat["partitions added"] += 1
+            self.add(Role(lambda p=p: Owner(world, p)))
+            if p == REDRIVE:
+                self.add(Role(lambda: Redriver(world), stays=False))
+
     def spawn(self) -> None:
         """Start what is missing, and a second or third of a kind now and then."""
-        for make, pool in zip(self.makers, self.pools, strict=True):
-            missing = not pool and self.rnd.random() < 0.1
-            if missing or (len(pool) < 3 and self.rnd.random() < self.faults.spawn):
-                pool.append(Process(make()))
+        role, x = self.pick(self.roles), self.rnd.random()
+        often = len(self.roles) * (self.faults.spawn if role.pool or not role.stays else 0.1)
+        if len(role.pool) < 3 and x < often:
+            role.start()
 
     def act(self, step: int) -> None:
-        filled = [pool for pool in self.pools[:2] * 2 + self.pools[2:] if pool]
-        if not filled:
+        role = self.pick(self.turns)
+        if not role.pool:
             return
-        pool = self.rnd.choice(filled)
-        process = self.rnd.choice(pool)
+        process = role.pool[int(self.rnd.random() * len(role.pool))]
         if self.rnd.random() < self.faults.kill:
-            self.kill(pool, process)
+            self.kill(role.pool, process)
         elif step >= process.wakes:
             self.step(process)
             self.split_or_pause(process, step)
             if not process.alive:
-                pool.remove(process)
+                role.pool.remove(process)
 
     def kill(self, pool: list[Process], process: Process) -> None:
         pool.remove(process)
@@ -139,18 +186,16 @@ class Scheduler:
 
     def harm(self) -> None:
         """Perhaps one of the faults that no process makes by itself."""
-        world, x = self.world, self.rnd.random()
-        for name, fault in (
-            ("lose", self.lose), ("roll_back", self.roll_back), ("replace", world.replace_store),
-            ("backup", world.take_backup), ("restore", self.restore),
-        ):  # fmt: skip
-            chance: float = getattr(self.faults, name)
-            if x < chance:
-                fault()
-                break
-            x -= chance
-        if world.late and self.rnd.random() < 0.02:
-            world.apply(world.late.pop(self.rnd.randrange(len(world.late))))
+        x = self.rnd.random()
+        if x < self.any_harm:
+            for chance, fault in self.harms:
+                if x < chance:
+                    fault()
+                    break
+                x -= chance
+        late = self.world.late
+        if late and self.rnd.random() < 0.02:
+            self.world.apply(late.pop(self.rnd.randrange(len(late))))
 
     def lose(self) -> None:
         self.world.redis.lose()
@@ -168,9 +213,9 @@ class Scheduler:
         self.world.restore_backup()
 
     def stop_all(self) -> None:
-        for pool in self.pools:
-            while pool:
-                pool.pop().steps.close()
+        for role in self.roles:
+            while role.pool:
+                role.pool.pop().steps.close()
 
     # --- the quiet phase
 
@@ -179,18 +224,20 @@ class Scheduler:
         self.world.quiet = True
         if self.world.late_job_at >= self.steps:
             self.late_job()
-        last = [(make, Process(make())) for make in self.makers + self.makers[: self.duel]]
-        one_more = self.rnd.choice((0, self.rnd.randint(ZOMBIES_END + 1, 4000)))
+        self.late_partitions(self.steps)
+        makers = [role.make for role in self.roles if role.stays]
+        last = [(make, Process(make())) for make in makers + makers[: self.duel]]
+        one_more = self.rnd.choice((0, self.rnd.randint(ZOMBIES_END + 1, LAST_FAULT)))
         for calm in range(PATIENCE):
             if calm == ZOMBIES_END:
                 self.end_zombies()
             if calm == one_more:
                 last = self.last_fault(last)
-            self.world.now += 1
+            self.world.now += 2
             self.world.alone = calm > ZOMBIES_END + 200 and calm > one_more and not self.duel
-            self.hub_grows(0.05)
-            self.calm_step(last)
-            self.world.cluster.step(self.rnd)
+            self.hub_grows(0.1)
+            self.calm_step(last, zombies=calm <= ZOMBIES_END)
+            self.cluster_steps()
             if calm > ZOMBIES_END and calm % 50 == 0 and self.finished():
                 return
         raise AssertionError("PROGRESS: the quiet phase does not end")
@@ -220,16 +267,21 @@ class Scheduler:
             process.steps.close()
         return [(make, Process(make())) for make, _ in last]
 
-    def calm_step(self, last: list[Last]) -> None:
-        zombies = [process for pool in self.pools for process in pool if process.alive]
+    def calm_step(self, last: list[Last], *, zombies: bool) -> None:
         if zombies and self.rnd.random() < 0.3:
-            self.step(self.rnd.choice(zombies))
-            return
-        at = self.rnd.randrange(len(last))
+            process = self.any_zombie()
+            if process is not None:
+                self.step(process)
+                return
+        at = int(self.rnd.random() * len(last))
         make, process = last[at]
         self.step(process)
         if not process.alive:  # it stopped, and whoever runs it starts it again
             last[at] = make, Process(make())
+
+    def any_zombie(self) -> Process | None:
+        alive = [x for role in self.roles for x in role.pool if x.alive]
+        return self.rnd.choice(alive) if alive else None
 
 
 def play(seed: int, faults: Faults | None = None, **options: Any) -> World:

@@ -1,10 +1,22 @@
 """What is true of one store, kept beside it and compared at the moment something appears."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.protocol.guards import guard
-from tests.protocol.objects import Entry, Key, Manifest, Names, Position, RunRecord
+from tests.protocol.objects import (
+    REDRIVE,
+    Entry,
+    Key,
+    Manifest,
+    Names,
+    Position,
+    Redriven,
+    RunRecord,
+    index_of,
+)
+from tests.protocol.redriver import Event, Origin
 
 if TYPE_CHECKING:
     from tests.protocol.world import Job, World
@@ -15,21 +27,31 @@ class Truth:
 
     def __init__(self, world: "World", store: str) -> None:
         self.world, self.names = world, Names(store)
-        self.log: dict[str, list[tuple[Entry, ...]]] = {p: [] for p in world.partitions}
-        self.done: dict[str, Counter[Key]] = {p: Counter() for p in world.partitions}
-        self.durable: dict[str, set[tuple[Key, int]]] = {p: set() for p in world.partitions}
+        every = world.every_partition
+        self.log: dict[str, list[tuple[Entry, ...]]] = {p: [] for p in every}
+        self.done: dict[str, Counter[Key]] = {p: Counter() for p in every}  # batched or lost
+        self.durable: dict[str, set[tuple[Key, int]]] = {p: set() for p in every}
+        self.lost: dict[str, set[int]] = {p: set() for p in every}
+        self.checked = dict.fromkeys(every, -1)  # all up to here is durable or lost
         self.records: dict[str, list[RunRecord]] = {}
         self.effects: Counter[tuple[str, int]] = Counter()
         self.foreign: set[tuple[str, str, int]] = set()  # numbers that another store's process took
+        self.redriven: list[Event] = []
+        self.origins: set[Origin] = set()  # of the events in it
+        self.true: dict[str, dict[Key, list[int]]] = {**world.true, REDRIVE: {}}
 
     def copy(self) -> "Truth":
         other = Truth(self.world, self.names.store)
         other.log = {p: list(x) for p, x in self.log.items()}
         other.done = {p: Counter(x) for p, x in self.done.items()}
         other.durable = {p: set(x) for p, x in self.durable.items()}
+        other.lost = {p: set(x) for p, x in self.lost.items()}
+        other.checked = dict(self.checked)
         other.records = {job: list(x) for job, x in self.records.items()}
         other.effects = Counter(self.effects)
         other.foreign = set(self.foreign)
+        other.redriven, other.origins = list(self.redriven), set(self.origins)
+        other.true[REDRIVE] = {key: list(x) for key, x in self.true[REDRIVE].items()}
         return other
 
     # --- what appears
@@ -45,6 +67,8 @@ class Truth:
             self.moved(rest[0], value)
         elif kind == "runs" and rest[1].isdigit():
             self.recorded(rest[0], int(rest[1]), value)
+        elif kind == "redrive":
+            self.came_back(int(rest[0]), value)
         elif kind == "results" and value.store == self.names.store:
             self.effects[rest[0], int(rest[1])] += 1
 
@@ -63,28 +87,70 @@ class Truth:
             log.append(())
 
     def add(self, p: str, entry: Entry) -> None:
+        if entry.kind == "lost":
+            self.add_lost(p, entry)
+            return
         data = self.world.blob.get(entry.data)
         assert data is not None, f"DATA missing for {entry}"
         if entry.kind == "parked":
-            self.durable[p] |= {(entry.key, number) for number in data[entry.key]}
+            assert self.world.blob.get(index_of(entry.data)), f"DATA: no index for {entry}"
+            self.durable[p] |= {(x.key, number) for x in data for number in data[x]}
             return
         assert entry in data, f"DATA of another writer under {entry.data}"
-        events, done = data[entry], self.done[p][entry.key]
-        expected = self.world.true[p][entry.key][done : done + len(events)]
-        assert list(events) == expected, f"ORDER, LOSS or DUPLICATE {entry} {events} {expected}"
+        self.add_batch(p, entry, data[entry])
+
+    def add_batch(self, p: str, entry: Entry, events: tuple[int, ...]) -> None:
+        """Compare with what comes next of that key; only what is lost may be left out."""
+        true, at = self.true[p][entry.key], self.done[p][entry.key]
+        for number in events:
+            while at < len(true) and true[at] < number and true[at] in self.lost[p]:
+                at += 1
+            expected = true[at : at + 1]
+            assert [number] == expected, f"ORDER, LOSS or DUPLICATE {p} {entry} {events} {expected}"
+            at += 1
         assert (events[0], events[-1], len(events)) == (entry.first, entry.last, entry.events)
         largest = 2 * self.world.max_events - 1  # a wrong belief may add less than one batch
         assert self.world.parking or entry.events <= largest, f"SIZE {entry}"
-        self.done[p][entry.key] += len(events)
+        self.done[p][entry.key] = at
         self.durable[p] |= {(entry.key, number) for number in events}
+
+    def add_lost(self, p: str, entry: Entry) -> None:
+        """What is said to be lost must be lost, or be skipped because something is."""
+        first, last = self.world.hub_range(p)
+        assert entry.first < first, f"LOST although the hub has it: {entry}, {first}"
+        assert entry.last < first or (entry.reason == "skipped" and entry.last <= last)
+        self.lost[p].update(range(entry.first, entry.last + 1))
+
+    def came_back(self, first: int, value: Redriven) -> None:
+        """Judge re-driven dead letters: each once, and numbered without a gap."""
+        assert first == len(self.redriven), f"REDRIVE {first} does not follow {len(self.redriven)}"
+        assert not self.origins & set(value.origins), f"REDRIVE of {value.origins} again"
+        for origin in value.origins:
+            event = Event(len(self.redriven), self.world.decoders.keys(origin))
+            self.redriven.append(event)
+            self.origins.add(origin)
+            for key in event.keys:
+                self.true[REDRIVE].setdefault(key, []).append(event.number)
 
     def moved(self, p: str, position: Position) -> None:
         if position.store != self.names.store:
             return
-        for number, keys in self.world.hub[p][: position.checkpoint + 1]:
+        for number, keys in self.events(p)[self.checked[p] + 1 : position.checkpoint + 1]:
             for key in keys:
-                durable = (key, number) in self.durable[p]
+                durable = (key, number) in self.durable[p] or number in self.lost[p]
                 assert durable, f"CHECKPOINT {position.checkpoint} beyond {key} {number}"
+        self.checked[p] = max(self.checked[p], position.checkpoint)
+
+    def deleted(self, name: str, value: Any) -> None:
+        """Judge a deletion: what is said to be lost above the checkpoint must stay for `verify`."""
+        root, kind, *rest = name.split("/")
+        if root != self.names.root or kind != "log":
+            return
+        p, n = rest[0], int(rest[1])
+        if self.log[p][n : n + 1] != [value.entries]:
+            return  # a deleted number had come back
+        reach = max((e.last for e in value.entries if e.kind == "lost"), default=-1)
+        assert reach <= self.checked[p], f"LOST up to {reach} is deleted with {name}"
 
     def recorded(self, job: str, n: int, record: RunRecord) -> None:
         records = self.records.setdefault(job, [])
@@ -99,33 +165,38 @@ class Truth:
 
     def add_record(self, job: str, n: int, record: RunRecord, records: list[RunRecord]) -> None:
         assert record.start == self.vector(job), f"RUN {n} of {job} overlaps or leaves a hole"
+        back = [p for p, n in record.start.items() if record.to.get(p, 0) < n]
+        assert not back, f"RUN {n} of {job} goes back in {back}"
         if record.opening:
             self.opened(record, records)
         else:
-            expected = tuple(self.batches(self.world.jobs[job], record.start, record.to))
+            expected = tuple(self.batches(self.world.every_job[job], record.start, record.to))
             assert record.batches == expected, f"RUN {n} of {job} has other batches"
         records.append(record)
         in_flight = [x for x, r in enumerate(records) if r.batches and not self.ended(job, x)]
-        cap = self.world.jobs[job].cap
+        cap = self.world.every_job[job].cap
         assert not record.batches or len(in_flight) <= cap, f"CAP {len(in_flight)} above {cap}"
 
     def opened(self, record: RunRecord, records: list[RunRecord]) -> None:
         assert all(x.opening for x in records), "RUN opened again"
         for p, to in record.to.items():
             position = self.world.blob.get(self.names.position(p))
-            assert to == record.start[p] or to <= position.first, "RUN opened too late"
+            assert to == record.start.get(p, 0) or to <= position.first, "RUN opened too late"
 
     # --- what follows
 
     def vector(self, job: str) -> dict[str, int]:
         records = self.records.get(job)
-        return dict(records[-1].to) if records else dict.fromkeys(self.world.partitions, 0)
+        return dict(records[-1].to) if records else {}
+
+    def events(self, p: str) -> Sequence[Event]:
+        return self.redriven if p == REDRIVE else self.world.hub[p]
 
     def batches(self, job: "Job", start: dict[str, int], to: dict[str, int]) -> list[Entry]:
         return [
             entry
-            for p in self.world.partitions
-            for entries in self.log[p][start[p] : to[p]]
+            for p in self.world.every_partition
+            for entries in self.log[p][start.get(p, 0) : to.get(p, 0)]
             for entry in entries
             if entry.kind == "batch" and entry.key[0] in job.over
         ]
@@ -136,11 +207,13 @@ class Truth:
 
     def finished(self) -> bool:
         """Whether all events are in batches, all batches in ended runs, and c is at the end."""
-        for p, keys in self.world.true.items():
+        for p, keys in self.true.items():
             position = self.world.blob.get(self.names.position(p))
-            if position is None or position.checkpoint != len(self.world.hub[p]) - 1:
+            checkpoint = -1 if position is None else position.checkpoint
+            if checkpoint != len(self.events(p)) - 1:
                 return False
-            if any(self.done[p][key] < len(numbers) for key, numbers in keys.items()):
+            lost = self.lost[p]
+            if any(not lost.issuperset(x[self.done[p][key] :]) for key, x in keys.items()):
                 return False
         return all(self.run_all(job) for job in self.world.jobs.values())
 
@@ -154,8 +227,8 @@ class Truth:
     def check_end(self) -> None:
         """Every record has one effect or failed; all data is still there."""
         assert all(x == 1 for x in self.effects.values()), f"EFFECT twice {self.effects}"
-        for job, records in self.records.items():
-            for n, record in enumerate(records):
+        for job in self.world.jobs:
+            for n, record in enumerate(self.records.get(job, ())):
                 failed = self.world.blob.get(self.names.failed(job, n)) is not None
                 effective = self.effects[job, n] == 1 or failed
                 assert effective or not record.batches, f"EFFECT of {job} {n} missing"

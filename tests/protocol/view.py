@@ -1,9 +1,13 @@
 """What the log of one partition says, as far as it was read: two marks per key."""
 
+from collections.abc import Mapping, Sequence
+
 from tests.protocol.blob_model import Blob
-from tests.protocol.calls import Steps, call
+from tests.protocol.calls import Gone, Steps, WrongStore, call
 from tests.protocol.guards import guard
-from tests.protocol.objects import Entry, Key, Names, Position
+from tests.protocol.objects import STORE, Entry, Key, Names, Piece, Position, index_of
+
+Indexes = Mapping[str, Sequence[Piece]]
 
 
 class View:
@@ -13,52 +17,79 @@ class View:
         self.checkpoint, self.first, self.next = checkpoint, first, first
         self.manifests: dict[int, tuple[Entry, ...]] = {}
         self.last: dict[Key, int] = {}
-        self.pieces: dict[Key, list[Entry]] = {}
+        self.pieces: dict[Key, list[Piece]] = {}  # in use, rising
+        self.objects: dict[str, Sequence[Piece]] = {}  # parked objects, all their pieces
+        self.listed: dict[str, int] = {}  # their newest listing
 
-    def apply(self, entries: tuple[Entry, ...]) -> None:
+    def apply(self, entries: tuple[Entry, ...], indexes: Indexes) -> None:
         """Take in manifest `next`."""
         for entry in entries:
-            key, pieces = entry.key, self.pieces.setdefault(entry.key, [])
             if entry.kind == "batch":
-                self.last[key] = max(entry.last, self.last.get(key, -1))
-                self.pieces[key] = [x for x in pieces if x.last > entry.last]
-            elif entry.last > self.last.get(key, -1) and entry not in pieces:
-                pieces.append(entry)
+                self._batch(entry)
+            elif entry.kind == "parked":
+                self.listed[entry.data] = self.next
+                self.objects[entry.data] = index = indexes[entry.data]
+                for piece in [index[row] for row in entry.used] or index:
+                    self._piece(piece)
         self.manifests[self.next] = entries
         self.next += 1
 
-    def parked(self, key: Key) -> list[Entry]:
-        return sorted(self.pieces.get(key, ()), key=lambda x: x.first)
+    def _batch(self, entry: Entry) -> None:
+        key = entry.key
+        self.last[key] = max(entry.last, self.last.get(key, -1))
+        if key in self.pieces:
+            self.pieces[key] = [x for x in self.pieces[key] if x.last > entry.last]
+
+    def _piece(self, piece: Piece) -> None:
+        """Put a listed piece in the place of those that its span contains."""
+        if piece.last > self.last.get(piece.key, -1):
+            others = [
+                x
+                for x in self.pieces.get(piece.key, ())
+                if not piece.first <= x.first <= x.last <= piece.last
+            ]
+            self.pieces[piece.key] = sorted([*others, piece], key=lambda x: x.first)
+
+    def parked(self, key: Key) -> list[Piece]:
+        """Give the pieces in use of a key, rising."""
+        return self.pieces.get(key, [])
 
     def mark(self, key: Key) -> int:
         """Every event of `key` up to here is in a batch or in a parked piece."""
-        durable = self.checkpoint if guard("mark with c") else -1
-        parked = (x.last for x in self.pieces.get(key, ()))
-        return max(durable, self.last.get(key, -1), *parked)
+        mark = max(self.checkpoint, self.last.get(key, -1))
+        if not guard("mark with c"):
+            mark = self.last.get(key, -1)
+        pieces = self.pieces.get(key)
+        return max(mark, pieces[-1].last) if pieces else mark
 
-    def all_pieces(self) -> list[Entry]:
-        return [x for pieces in self.pieces.values() for x in pieces]
+    def in_use(self) -> dict[str, set[Piece]]:
+        """Give the pieces in use of each parked object that has any."""
+        found: dict[str, set[Piece]] = {}
+        for pieces in self.pieces.values():
+            for piece in pieces:
+                found.setdefault(piece.data, set()).add(piece)
+        return found
 
     def overdue(self, now: int) -> list[Key]:
         return [key for key in self.pieces if any(x.due <= now for x in self.pieces[key])]
 
     def first_needed(self, checkpoint: int) -> int:
         """From which manifest a newcomer that knows `checkpoint` must read."""
-        first = self.next
-        if guard("trim batches"):
-            first = next((n for n in self._numbers() if self._reaches(n, checkpoint)), first)
+        first = next((n for n in self._numbers() if self._reaches(n, checkpoint)), self.next)
         if guard("trim parked"):
-            newest = [
-                max(n for n in self.manifests if x in self.manifests[n]) for x in self.all_pieces()
-            ]
-            first = min([first, *newest])
+            first = min([first, *(self.listed[data] for data in self.in_use())])
         return max(self.first, first)
 
     def _numbers(self) -> range:
         return range(self.first, self.next)
 
     def _reaches(self, n: int, checkpoint: int) -> bool:
-        return any(e.kind == "batch" and e.last > checkpoint for e in self.manifests[n])
+        return any(
+            e.last > checkpoint
+            for e in self.manifests[n]
+            if (e.kind == "batch" and guard("trim batches"))
+            or (e.kind == "lost" and guard("trim lost"))
+        )
 
 
 class Log:
@@ -73,6 +104,25 @@ class Log:
         if found is None:
             return None
         return found.entries if found.log == self.names.store or not guard("log id") else ()
+
+    def indexes(self, entries: tuple[Entry, ...]) -> Steps:
+        """Read the indexes of parked objects."""
+        found: dict[str, Sequence[Piece]] = {}
+        for entry in entries:
+            if entry.kind == "parked":
+                index = yield from call(self.blob.get, index_of(entry.data))
+                if index is None:
+                    raise Gone
+                found[entry.data] = index
+        return found
+
+    def unexplained(self) -> Steps:
+        """A parked object is gone and the log does not say why: so is the whole store."""
+        found = yield from call(self.blob.get, STORE)
+        assert found is None or found.store != self.names.store, (
+            "PARKED: gone, and nothing says why"
+        )
+        raise WrongStore
 
     def position(self) -> Steps:
         """Read position and version; one that belongs to another store counts as none."""
@@ -89,9 +139,14 @@ class Log:
         """
         while True:
             position, version = yield from self.position()
-            view = View(position.checkpoint, position.first)
-            while (entries := (yield from self.entries(view.next))) is not None:
-                view.apply(entries)
+            view, gone = View(position.checkpoint, position.first), False
+            try:
+                while (entries := (yield from self.entries(view.next))) is not None:
+                    view.apply(entries, (yield from self.indexes(entries)))
+            except Gone:  # an index, since `first` has moved beyond what lists it
+                gone = True
             again, _ = yield from self.position()
             if again.first <= view.first or not guard("read check"):
+                if gone:
+                    yield from self.unexplained()
                 return view, version
