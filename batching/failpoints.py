@@ -64,6 +64,10 @@ POINTS: Mapping[str, str] = {
     "merge": "Parked objects are to be merged; nothing of them has been read.",
     "checkpoint.before": "Everything up to a number is durable; the position does not say so.",
     "checkpoint.after": "The position is replaced; the owner does not know it yet.",
+    # PROTOCOL I, janitor
+    "trim.before": "Old manifests are chosen; nothing says so, and all of them are there.",
+    "trim.said": "The store says what is trimmed; all of it is still there.",
+    "trim.data": "Bundles are deleted; their manifests are there.",
     # PROTOCOL G, dispatch
     "record.before": "Batches are chosen for a run; no record says so.",
     "record.after": "The run record is created; nothing is started.",

@@ -98,6 +98,12 @@ class BatchingMetrics:
             ["partition"],
             registry=registry,
         )
+        self.deleted = Counter(
+            "headrace_janitor_deleted_total",
+            "Objects deleted by retention, or because nobody needs them.",
+            ["kind"],  # manifests, bundles, dead_letters, parked, orphans
+            registry=registry,
+        )
 
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""

@@ -123,6 +123,22 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Trimmed:
+    """What retention has taken of a partition's log, or is about to take.
+
+    Manifests below `below` and their bundles; dead letters of manifests below `dead_below`.
+    Numbers up to `upto` lay in them, or below. Bundles of manifests below `judged` were looked
+    through for orphans.
+    """
+
+    below: int = 0
+    upto: int = -1
+    dead_below: int = 0
+    judged: int = 0
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
 class RunBatch:
     """One batch of a run, and the manifest that committed it."""
 

@@ -12,7 +12,7 @@ DEAD_STREAM = "_dead"
 IGNORED_STREAM = "_ignored"
 LOST_STREAM = "_lost"
 PARKED_STREAM = "_parked"
-_CHUNKS = ".chunks"
+_CHUNKS, _INDEX = ".chunks", ".index.arrow"
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -79,14 +79,24 @@ def parked(hub: str, partition: str, n: int, nonce: str) -> str:
     return f"parked/{hub}/{partition}/{block(n)}/{number(n)}-{nonce}{_CHUNKS}"
 
 
+def parked_content(name: str) -> str:
+    """Name the parked chunks that an object belongs to, be it they or their index."""
+    return f"{name.removesuffix(_INDEX).removesuffix(_CHUNKS)}{_CHUNKS}"
+
+
 def parked_index(name: str) -> str:
     """Name the index of parked chunks."""
-    return f"{name.removesuffix(_CHUNKS)}.index.arrow"
+    return f"{name.removesuffix(_CHUNKS)}{_INDEX}"
 
 
 def position(hub: str, partition: str) -> str:
     """Name the object that holds a partition's checkpoint."""
     return f"position/{hub}/{partition}.json"
+
+
+def trimmed(hub: str, partition: str) -> str:
+    """Name the object that says what retention has taken of a partition."""
+    return f"position/{hub}/{partition}.trimmed.json"
 
 
 def run(job: str, n: int) -> str:

@@ -18,6 +18,7 @@ from batching.errors import Reattach
 from batching.failpoints import reached
 from batching.horizon import Horizon
 from batching.identity import check_identity
+from batching.janitor import Janitor
 from batching.metrics import BatchingMetrics
 from batching.model import Element, LostReason, Position, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
@@ -25,6 +26,7 @@ from batching.parking import Parker
 from batching.policy import SealPolicy
 from batching.ports import Appended, Buffer, Clock, Low
 from batching.replay import Replay, ReplayBound
+from batching.retention import Retention
 from batching.retry import answered
 from batching.states import Planned, States
 from batching.view import Log, View
@@ -34,6 +36,7 @@ ASK_SECONDS = 0.25
 ANSWER_SECONDS = 5.0
 SETTLED_SECONDS = 0.1
 LINGER_STEP_NS = 10**8
+FIRST_STEP = 20  # manifests
 LOOK_NS = 10 * 10**9  # between looks at what is parked
 GRACE_NS = 30 * 10**9  # what is due is sealed and committed within, as a rule
 HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
@@ -51,6 +54,7 @@ class Rules:
     bundle_bytes: int = PEEK_BYTES
     compression: str | None = None
     replay_bound: ReplayBound = field(default_factory=ReplayBound)
+    retention: Retention = field(default_factory=Retention)
 
     def policy(self, key: Key) -> SealPolicy:
         """Give the triggers of a key's stream."""
@@ -94,6 +98,7 @@ class Partition:
             writer=writer,
             compression=rules.compression,
         )
+        self.janitor = Janitor(record, clock, metrics, rules.retention)
         self._parker = Parker(record, buffer, self._committer)
         self.acked = -1
         self.horizon = Horizon()
@@ -378,9 +383,11 @@ class Partition:
         await self._look_after_parked()
         low = await self._shorten(low)
         checkpoint = low.w if low.lo is None else low.lo - 1
-        if checkpoint <= self._view.checkpoint:
+        if checkpoint < self._view.checkpoint:
             return
         first = self._view.first_needed(checkpoint)
+        if checkpoint == self._view.checkpoint and first < self._view.first + FIRST_STEP:
+            return  # in silence, too, what is parked is sealed, and need not be read for ever
         name = names.position(self._log.hub, self._log.partition)
         body = dump(Position(checkpoint, first, self._view.lost.below(first)))
         await reached("checkpoint.before")

@@ -6,17 +6,18 @@ since a number that was deleted may have been created once more by a process tha
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batching import names
 from batching.errors import CorruptObject, NewerFormat
 from batching.identity import check_identity
 from batching.lost import LostNumbers
-from batching.model import Entry, EntryKind, Manifest, Position, Store, load
+from batching.model import Entry, EntryKind, Manifest, Position, Store, Trimmed, load
 from batching.names import Key
 from batching.parked import Index, read_index, unpack_used
 from batching.pieces import Pieces
 from batching.ports import BlobStore
+from batching.retention import read_trimmed
 from batching.retry import answered
 
 Indexes = Mapping[str, Index]  # of parked objects, by the name of their content
@@ -180,16 +181,25 @@ class Log:
         One that belongs to another store counts as empty: a process that did not notice that
         the store was replaced wrote it.
         """
+        found = await self.manifest(n)
+        return None if found is None else found.entries
+
+    async def manifest(self, n: int) -> Manifest | None:
+        """Read manifest n as `entries` does, with all that it says."""
         name = names.manifest(self.hub, self.partition, n)
         raw = await answered(lambda: self.store.get(name))
         if raw is None:
             return None
         found = load(Manifest, name, raw)
         if found.log != self.identity.id:
-            return ()
+            return replace(found, entries=())
         if (found.partition, found.n) != (self.partition, n):
             raise CorruptObject(f"{name} says it is manifest {found.n} of {found.partition}")
-        return found.entries
+        return found
+
+    async def trimmed(self) -> tuple[Trimmed, str | None]:
+        """Read what retention has taken, or says that it takes, and the version of that."""
+        return await answered(lambda: read_trimmed(self.store, self.hub, self.partition))
 
     async def position(self) -> tuple[Position, str | None]:
         """Read the position and its version; where there is none, the chosen start."""

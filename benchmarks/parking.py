@@ -82,8 +82,9 @@ async def _measure(folder: Path, sensors: int, figures: Figures) -> None:
             if state == "redis_empty":
                 async with Redis.from_url(url) as client:
                     await client.flushall()
-            seconds, grown = await asyncio.to_thread(_in_a_process, folder, url, sensors)
+            seconds, cpu, grown = await asyncio.to_thread(_in_a_process, folder, url, sensors)
             figures.add(f"attach.{state}", "s", seconds)
+            figures.add(f"attach.{state}.cpu", "s", cpu)
             figures.add(f"attach.{state}.memory", "MiB", grown / MIB)
         await _batch(folder, url, sensors, figures)
     finally:
@@ -112,25 +113,25 @@ def _written(folder: Path, suffix: str) -> int:
     return sum(path.stat().st_size for path in folder.glob(f"blobs/*/parked/*/*/*/*{suffix}"))
 
 
-def _in_a_process(folder: Path, url: str, sensors: int) -> tuple[float, int]:
-    """Attach in a process that knows nothing; give the time, and by what its memory grew."""
+def _in_a_process(folder: Path, url: str, sensors: int) -> tuple[float, float, int]:
+    """Attach in a process that knows nothing; give wall and CPU time, and what memory it took."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_attached, (folder, url, sensors))
 
 
-def _attached(folder: Path, url: str, sensors: int) -> tuple[float, int]:
+def _attached(folder: Path, url: str, sensors: int) -> tuple[float, float, int]:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
-    async def attach() -> tuple[float, int]:
+    async def attach() -> tuple[float, float, int]:
         async with _owner(folder, url) as owner:
             before = processes.peak_bytes(os.getpid())
-            began = time.perf_counter()
+            began, began_cpu = time.perf_counter(), time.process_time()
             await owner.attach()
-            took = time.perf_counter() - began
+            took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
             after = processes.peak_bytes(os.getpid())
             if len(owner.states) != sensors or len(owner.view.pieces) != sensors:
                 raise BenchmarkFailed(f"{len(owner.states)} of {sensors} buffers are open")
-            return took, after - before
+            return took, cpu, after - before
 
     return asyncio.run(attach())
 

@@ -182,6 +182,7 @@ def _rules(settings: Settings) -> Rules:
         linger_ns=bundle.linger.ns,
         bundle_bytes=int(bundle.max_bytes),
         compression=None if bundle.compression == "none" else bundle.compression,
+        retention=settings.retention.plain(),
         replay_bound=ReplayBound(settings.replay_bound.events, settings.replay_bound.time.ns),
     )
 

@@ -72,6 +72,37 @@ class Duration(float):
         return {"type": ["number", "string"], "description": cls.ACCEPTS}
 
 
+class Kept(Duration):
+    """How long something is kept; for ever is an infinite span, written `keep`."""
+
+    ACCEPTS = "keep, or a duration such as 90 d"
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Read what somebody wrote.
+
+        Raises:
+            ValueError: neither the word keep nor a duration.
+
+        """
+        if isinstance(value, Kept) or value == "keep":
+            return cls(math.inf if value == "keep" else value)
+        try:
+            return cls(Duration.read(value))
+        except ValueError as error:
+            raise ValueError(f"{error}; or the word keep") from None
+
+    @property
+    def age_ns(self) -> int | None:
+        """Give it in nanoseconds; None: for ever."""
+        return None if math.isinf(self) else self.ns
+
+    def __str__(self) -> str:
+        return "keep" if math.isinf(self) else Duration(self).__str__()
+
+    __repr__ = __str__
+
+
 class Size(int):
     """A number of bytes."""
 

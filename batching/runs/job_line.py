@@ -53,6 +53,7 @@ class JobLine:
         self._clock, self._metrics = clock, metrics
         self._next: int | None = None  # number of the next record; None: not attached yet
         self._begun = False  # a record has said where the job begins
+        self._opening = False  # the newest record says where the job begins
         self._settled = 0
         self._version: str | None = None
         self._settled_ns = 0
@@ -67,6 +68,8 @@ class JobLine:
         await self._read_records()
         if not self._begun:
             await self._begin()
+        if self._opening:
+            await self._begin_above_what_was_trimmed()
 
     async def is_idle(self) -> bool:
         """Read everything, create nothing: are all batches in records that have ended?"""
@@ -106,6 +109,7 @@ class JobLine:
         self._follow(record.to)
         if record.batches:
             self.drives[record.n] = Drive(record)
+        self._opening = bool(record.to) and record.start == record.to  # the last one read
         self._next = record.n + 1
 
     async def _begin(self) -> None:
@@ -115,6 +119,15 @@ class JobLine:
         if await self._create(vector, vector, ()):
             log.info("job begins", job=self.job.name, at=self.job.start, manifests=vector)
         else:
+            await self.catch_up()
+
+    async def _begin_above_what_was_trimmed(self) -> None:
+        """Begin once more where retention was faster: it did not see this job when it chose."""
+        vector = dict(self.backlog.vector)
+        to = {p: max(n, await self._manifests.trimmed(p)) for p, n in vector.items()}
+        if to == vector:
+            self._opening = False  # the janitor sees the job by now
+        elif not await self._create(vector, to, ()):
             await self.catch_up()
 
     async def look_ahead(self) -> bool:

@@ -8,6 +8,7 @@ from batching import names
 from batching.errors import LogTrimmed
 from batching.model import Entry, EntryKind, Manifest, Position, Store, load
 from batching.ports import BlobStore, Clock
+from batching.retention import read_trimmed
 from batching.view import oldest_manifest
 
 CACHED_ENTRIES = 20_000
@@ -80,9 +81,15 @@ class Manifests:
         return 0 if raw is None else load(Position, name, raw).first
 
     async def oldest(self, partition: str) -> int:
-        """Give the number of the oldest manifest that is there, by listing."""
+        """Give the number of the oldest manifest that is there and stays there, by listing."""
         found = await oldest_manifest(self._store, self._identity.hub_id, partition)
-        return await self.first(partition) if found is None else found
+        oldest = await self.first(partition) if found is None else found
+        return max(oldest, await self.trimmed(partition))
+
+    async def trimmed(self, partition: str) -> int:
+        """Give the manifest below which retention takes them, or has said that it will."""
+        said, _ = await read_trimmed(self._store, self._identity.hub_id, partition)
+        return said.below
 
     async def end(self, partition: str) -> int:
         """Give the number of the next manifest, by listing."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from batching.bundle import chunks_of, open_bundle
 from batching.errors import CorruptObject
-from batching.model import Entry, EntryKind
+from batching.model import Entry, EntryKind, Trimmed
 from batching.names import DEAD_STREAM, Key
 from batching.verify.coverage import Coverage
 from batching.verify.gaps import Ignored, Span, split, union
@@ -39,12 +39,15 @@ class PartitionCheck:
         self._ignored = Ignored()
         self._lost: list[Span] = []
         self._dead = 0
+        self._trimmed = Trimmed()
         self._waiting = 0  # parked, and in no batch yet
         self._parked = ParkedCheck(record, report)
 
     async def run(self, upto: int | None) -> None:
         """Judge numbers up to `upto`, or up to the checkpoint."""
         position, _ = await self._log.position()
+        self._trimmed, _ = await self._log.trimmed()
+        self._coverage = Coverage(max(self._coverage.start, self._trimmed.upto + 1))
         async for n, entries in self._manifests():
             await self._manifest(n, entries)
             if n >= position.first:  # earlier ones say nothing that these do not say
@@ -62,6 +65,8 @@ class PartitionCheck:
         expected: int | None = None
         async for name in self._log.store.names(prefix):
             n = int(name.rpartition("/")[2].removesuffix(".json"))
+            if n < self._trimmed.below:
+                continue  # it is about to go
             if expected is not None and n > expected:
                 gone = (
                     f"manifest {expected}"
@@ -81,6 +86,9 @@ class PartitionCheck:
         tables: dict[str, Any] = {}
         for entry in entries:
             if entry.kind == EntryKind.PARKED:
+                continue
+            if _is_dead(entry) and n < self._trimmed.dead_below:
+                self._add_kept_no_longer(entry)
                 continue
             if entry.kind == EntryKind.IGNORED:
                 self._add_ignored(entry)
@@ -142,7 +150,7 @@ class PartitionCheck:
             self._report.damaged.add(f"{entry.data}: the manifest says {said}, it holds {found}")
 
     def _count(self, entry: Entry) -> None:
-        if entry.stream == DEAD_STREAM or entry.kind == EntryKind.DEAD:
+        if _is_dead(entry):
             self._report.dead_letters += entry.events
             self._dead += entry.events
             return
@@ -158,6 +166,11 @@ class PartitionCheck:
         found.batches += 1
         reason = entry.reason or "?"
         found.reasons[reason] = found.reasons.get(reason, 0) + 1
+
+    def _add_kept_no_longer(self, entry: Entry) -> None:
+        """Count dead letters that retention took: which numbers they had, nobody knows any more."""
+        self._report.dead_letters += entry.events
+        self._ignored.add(entry.first, entry.last, entry.events)
 
     def _add_ignored(self, entry: Entry) -> None:
         self._report.ignored += entry.events
@@ -204,3 +217,7 @@ class PartitionCheck:
                 f"partition {self._log.partition}, in more than one of: {', '.join(self._streams)}"
             )
             self._report.twice.add(where, again)
+
+
+def _is_dead(entry: Entry) -> bool:
+    return entry.stream == DEAD_STREAM or entry.kind == EntryKind.DEAD

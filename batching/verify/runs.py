@@ -20,10 +20,14 @@ class JobCheck:
         self._logs, self._job, self._report = logs, job, report
         self._store = next(iter(logs.values())).store
         self._identity = next(iter(logs.values())).identity
+        self._below: dict[str, int] = {}  # manifests that retention took
 
     async def run(self) -> None:
         """Judge every record, then count what is in none yet."""
         latest: RunRecord | None = None
+        for partition, log in self._logs.items():
+            trimmed, _ = await log.trimmed()
+            self._below[partition] = trimmed.below
         runs = RunLog(self._store, self._identity.id, self._job)
         async for run in list_runs(self._store, self._identity.id, self._job):
             record = await runs.record(run.n)
@@ -45,14 +49,14 @@ class JobCheck:
         held = [
             (b.partition, b.n, b.entry.key, b.entry.first)
             for b in record.batches
-            if b.partition in self._logs  # others are not judged
+            if b.partition in self._logs and b.n >= self._below[b.partition]  # others: not judged
         ]
         self._differ(where, expected, held)
 
     async def _expected(self, record: RunRecord) -> list[Item]:
         found: list[Item] = []
         for partition, to in record.to.items():
-            for n in range(record.start.get(partition, 0), to):
+            for n in range(max(record.start.get(partition, 0), self._below.get(partition, 0)), to):
                 batches = await self._batches(partition, n, record.over)
                 found += [(partition, n, b.entry.key, b.entry.first) for b in batches]
         return found
@@ -93,7 +97,7 @@ class JobCheck:
 
     async def _count_pending(self, latest: RunRecord) -> None:
         for partition, log in self._logs.items():
-            n = latest.to.get(partition, 0)
+            n = max(latest.to.get(partition, 0), self._below[partition])
             with contextlib.suppress(CorruptObject):
                 while await log.entries(n) is not None:
                     batches = await self._batches(partition, n, latest.over)

@@ -110,6 +110,15 @@ def _log() -> list[Example]:
             " one object beside a job's position that is replaced, and it only rises.",
             model.Position(checkpoint=73_214, first=0),
         ),
+        Example(
+            "Trimmed",
+            names.trimmed(HUB, "0"),
+            "<id>/position/<hub>/<partition>.trimmed.json",
+            "What retention has taken of the log, or is about to take: manifests below `below` with"
+            " their bundles, whose numbers end at `upto`, and dead letters of manifests below"
+            " `dead_below`. Bundles of manifests below `judged` were looked through for orphans.",
+            model.Trimmed(below=12, upto=20_177, dead_below=12, judged=31),
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictBool
 
 from batching.runs.jobs import NAME
-from ingest.units import Duration, Size
+from ingest.units import Duration, Kept, Size
 
 LONGEST_SHOWN = 60
 
@@ -123,6 +123,7 @@ Port = Annotated[
     int, BeforeValidator(_whole(0, 65535)), Accepts("a port from 1 to 65535, or 0 for any free one")
 ]
 Span = Annotated[Duration, AfterValidator(_above_zero), Accepts(Duration.ACCEPTS)]
+Age = Annotated[Kept, AfterValidator(_above_zero), Accepts(Kept.ACCEPTS)]
 Wait = Annotated[Duration, Accepts(Duration.ACCEPTS)]  # may be zero
 Bytes = Annotated[Size, AfterValidator(_above_zero), Accepts(Size.ACCEPTS)]
 Text = Annotated[str, BeforeValidator(_text), AfterValidator(_filled), Accepts("text")]

@@ -1,5 +1,6 @@
 """The whole service: every group of settings, and what other rooms want of them as plain values."""
 
+import math
 import socket
 import sys
 from importlib.util import find_spec
@@ -10,15 +11,16 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 
 from batching.errors import SettingError
 from batching.policy import SealPolicy
+from batching.retention import Retention as PlainRetention
 from batching.runs.jobs import Job as PlainJob
 from ingest.decode.spec import StreamRules
 from ingest.sensors import DEVICE
 from ingest.settings.job import Job, Run
 from ingest.settings.kinds import (
     Accepts,
+    Age,
     Bytes,
     Count,
-    Later,
     Name,
     Part,
     Place,
@@ -30,7 +32,7 @@ from ingest.settings.kinds import (
 from ingest.settings.places import Blobs, Redis
 from ingest.settings.source import IotHub, Source
 from ingest.settings.stream import Stream
-from ingest.units import Duration, Size
+from ingest.units import Duration, Kept, Size
 
 SHIPPED_FLOWS = {"SensorProcessingFlow": "sensor_processing_flow.py"}
 
@@ -63,6 +65,46 @@ class ReplayBound(Part):
         default=1_000_000, description="Events from the oldest that is only in Redis to the newest."
     )
     time: Span = Field(default=Duration(600), description="Time of stream between these two.")
+
+
+def _kept_whole(value: Any) -> Any:
+    if value != "keep":
+        raise ValueError("comes with a later version; write keep, or leave it out")
+    return value
+
+
+class Retention(Part):
+    """How long the store keeps what nobody needs any more; the janitor of each owner deletes it."""
+
+    bundles: Age = Field(
+        default=Kept(math.inf),
+        description="Bundles, with their manifests, once every job has been handed them and their"
+        " runs have ended.",
+    )
+    dead_letters: Age = Field(
+        default=Kept(90 * 86_400), description="Events set aside; at most as long as bundles."
+    )
+    outputs: Annotated[Literal["keep"], BeforeValidator(_kept_whole), Accepts("keep")] = Field(
+        default="keep", description="What runs wrote."
+    )
+    superseded: Span = Field(
+        default=Duration(3_600), description="Parked objects whose events are in batches."
+    )
+    orphans: Span = Field(
+        default=Duration(86_400),
+        description="Bundles that no manifest names: a writer lost a race.",
+    )
+    interval: Span = Field(default=Duration(600), description="How often the janitor looks.")
+
+    def plain(self) -> PlainRetention:
+        """Give what the owner takes."""
+        return PlainRetention(
+            bundles_ns=self.bundles.age_ns,
+            dead_letters_ns=self.dead_letters.age_ns,
+            superseded_ns=self.superseded.ns,
+            orphans_ns=self.orphans.ns,
+            interval_ns=self.interval.ns,
+        )
 
 
 class Ownership(Part):
@@ -157,7 +199,7 @@ class Settings(Part):
         default_factory=socket.gethostname,
         description="This process; two on one machine need two names. POD_NAME, or the host's.",
     )
-    retention: Later = None
+    retention: Retention = Field(default=Retention(), description="How long things are kept.")
 
     @model_validator(mode="before")
     @classmethod

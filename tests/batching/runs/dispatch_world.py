@@ -21,6 +21,7 @@ from batching.model import (
     Result,
     RunRecord,
     Store,
+    Trimmed,
     dump,
     load,
 )
@@ -228,6 +229,15 @@ class World:
         for n in range(first):
             self.store.objects.pop(names.manifest(IDENTITY.hub_id, partition, n), None)
 
+    def say_trimmed(self, partition: str, below: int) -> None:
+        """Say that retention takes the manifests below a number."""
+        name = names.trimmed(IDENTITY.hub_id, partition)
+        self.store.objects[name] = dump(Trimmed(below)), f"said {below}"
+
+    def said_trimmed(self, partition: str) -> int:
+        found = self.read(Trimmed, names.trimmed(IDENTITY.hub_id, partition))
+        return 0 if found is None else found.below
+
     def read(self, kind: type[T], name: str) -> T | None:
         found = self.store.objects.get(name)
         return None if found is None else load(kind, name, found[0])
@@ -256,6 +266,8 @@ class World:
         batches: list[tuple[int, Entry]] = []
         for n in range(start, to):
             manifest = self.read(Manifest, names.manifest(IDENTITY.hub_id, partition, n))
+            if manifest is None and n < self.said_trimmed(partition):
+                continue
             assert manifest is not None, f"manifest {n} handed out before it was written"
             if manifest.log == IDENTITY.id:
                 batches += [(n, e) for e in manifest.entries if e.stream in job.over]

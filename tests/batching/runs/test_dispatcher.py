@@ -15,6 +15,7 @@ from batching.model import Attempt, RunPosition, RunRecord, dump
 from batching.ports import RunState
 from batching.runs.dispatcher import Dispatcher
 from batching.runs.jobs import Job
+from batching.runs.manifests import Manifests
 from batching.runs.metrics import DispatchMetrics
 from tests.batching.runs.dispatch_world import IDENTITY, Chaos, World
 
@@ -76,6 +77,38 @@ def test_a_new_job_begins_at_the_start_of_the_log() -> None:
     world.trim("0", 3)
     step(dispatcher(world))
     assert world.records("vibration")[0].to == {"0": 3}
+    assert handed_out(world) == [2]
+
+
+def test_a_new_job_begins_above_what_retention_says_that_it_takes() -> None:
+    world = World((job(),))
+    for _ in range(5):
+        world.commit("0", "vibration")
+    world.say_trimmed("0", 2)
+    step(dispatcher(world))
+    assert world.records("vibration")[0].to == {"0": 2}
+
+
+def test_a_job_that_began_while_retention_chose_begins_once_more_above_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World((job(),))
+    for _ in range(5):
+        world.commit("0", "vibration")
+    trimmed, asked = Manifests.trimmed, []
+
+    async def slow(manifests: Manifests, partition: str) -> int:
+        found = await trimmed(manifests, partition)
+        asked.append(found)
+        if len(asked) == 1:  # it was asked, and only then a janitor says it and deletes
+            world.say_trimmed("0", 3)
+            world.trim("0", 3)
+        return found
+
+    monkeypatch.setattr(Manifests, "trimmed", slow)
+    step(dispatcher(world), 2)
+    first, second = world.records("vibration")[:2]
+    assert (first.to, second.start, second.to) == ({"0": 0}, {"0": 0}, {"0": 3})
     assert handed_out(world) == [2]
 
 
