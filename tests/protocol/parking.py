@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.protocol.calls import Gone, Steps, call
 from tests.protocol.guards import guard
 from tests.protocol.objects import PARKED, Entry, Key, Piece, index_of
-from tests.protocol.redis_model import Open
+from tests.protocol.redis_model import Open, Shell
 
 if TYPE_CHECKING:
     from tests.protocol.committer import Committer
@@ -140,13 +140,19 @@ class Parking:
     def restore(self, keys: Sequence[Key]) -> Steps:
         """Open buffers without content for pieces in use, so that they are sealed in time."""
         parked = [(key, self.owner.view.parked(key)) for key in keys]
-        lines = [
-            (key, sum(x.events for x in pieces), pieces[-1].last, min(x.due for x in pieces))
+        shells = [
+            Shell(
+                key,
+                sum(x.events for x in pieces),
+                pieces[0].first,
+                pieces[-1].last,
+                min(x.due for x in pieces),
+            )
             for key, pieces in parked
             if pieces
         ]
-        for at in range(0, len(lines), CALL_KEYS):
-            part = lines[at : at + CALL_KEYS]
+        for at in range(0, len(shells), CALL_KEYS):
+            part = shells[at : at + CALL_KEYS]
             self.world.stat["restores"] += len(part)
             yield from call(self.owner.redis.restore, self.t, part)
             self.owner.opened = False

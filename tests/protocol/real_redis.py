@@ -1,7 +1,7 @@
 """The model's Redis, answered by the product's own scripts on a real server that is killed.
 
 Loss is FLUSHALL and SCRIPT FLUSH; a roll-back is kill -9, the end of the append-only file cut
-off at any byte, and a start from what is left. There is no parking in the product yet.
+off at any byte, and a start from what is left.
 """
 
 import asyncio
@@ -23,10 +23,11 @@ from batching.adapters.redis_server import Client, connect
 from batching.model import SealReason
 from batching.names import Key as RealKey
 from batching.ports import Group as RealGroup
+from batching.ports import Shell as RealShell
 from tests.protocol.objects import Key
-from tests.protocol.redis_model import Group, Namespace, Open, Redis, Sealed
+from tests.protocol.redis_model import Group, Namespace, Open, Redis, Sealed, Shell
 
-NUMBER_BYTES = 8
+NUMBER_BYTES, ELEMENT_BYTES = 8, 24
 HUGE = 2**40
 Answer = TypeVar("Answer")
 
@@ -167,6 +168,43 @@ class RealRedis(Redis):
             assert state == x.events, f"STATE of {x.key} is not that of its buffer"
             found[_plain(x.key)] = Open((), x.events, x.last, x.due_us, state)
         return found
+
+    def parkable(
+        self, t: Namespace, upto: int, buffers: int, events: int
+    ) -> list[tuple[Key, Open]]:
+        found = self._ask(self._buffer(t).parkable(upto, events * ELEMENT_BYTES, buffers))
+        return [
+            (
+                _plain(x.open.key),
+                Open(
+                    tuple(decoded(body) for _, _, body in x.elements),
+                    x.open.events,
+                    x.open.last,
+                    x.open.due_us,
+                    int.from_bytes(x.open.state, "little"),
+                ),
+            )
+            for x in found
+        ]
+
+    def release(self, t: Namespace, marks: Sequence[tuple[Key, int]], manifest: int) -> None:
+        real = [(RealKey(*key), mark) for key, mark in marks]
+        self._ask(self._buffer(t).release(real, manifest))
+
+    def restore(self, t: Namespace, shells: Sequence[Shell]) -> None:
+        real = [
+            RealShell(
+                key=RealKey(*x.key),
+                events=x.total,
+                first=x.first,
+                last=x.last,
+                size_bytes=x.total * NUMBER_BYTES,
+                due_us=x.due,
+                state=x.total.to_bytes(NUMBER_BYTES, "little"),
+            )
+            for x in shells
+        ]
+        self._ask(self._buffer(t).restore(real))
 
     def forget(self, t: Namespace, key: Key, upto: int, manifest: int) -> None:
         self._ask(self._buffer(t).forget(RealKey(*key), upto, manifest))

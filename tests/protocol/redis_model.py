@@ -38,6 +38,16 @@ class Open(NamedTuple):
         return tuple(number for element in self.elements for number in element)
 
 
+class Shell(NamedTuple):
+    """What is known of a buffer whose events are all parked."""
+
+    key: Key
+    total: int
+    first: int
+    last: int
+    due: int
+
+
 class Sealed(NamedTuple):
     key: Key
     events: tuple[int, ...]
@@ -235,10 +245,10 @@ class Redis:
                 raise Timeout
             keys.release(key, upto)
 
-    def restore(self, t: Namespace, lines: Sequence[tuple[Key, int, int, int]]) -> None:
-        """Open buffers without content for parked pieces; (key, events, last, due) of each."""
+    def restore(self, t: Namespace, shells: Sequence[Shell]) -> None:
+        """Open buffers without content for parked pieces."""
         keys = self._write(t)
-        for key, total, last, due in lines:
+        for key, total, _, last, due in shells:
             if self.torn():
                 raise Timeout
             if key not in keys.open or not guard("restore checks"):

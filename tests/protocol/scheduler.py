@@ -13,7 +13,7 @@ from tests.protocol.redriver import Redriver
 from tests.protocol.world import World
 
 PATIENCE = 60_000  # steps of the quiet phase
-ZOMBIES_END, LAST_FAULT = 200, 1200
+ZOMBIES_END, LAST_FAULT = 200, 800
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,9 @@ class Scheduler:
             self.act(step)
             self.world.now += self.rnd.random() < 0.3
             self.harm()
-            self.cluster_steps()
+            if self.rnd.random() < 0.3:
+                self.world.cluster.step(self.rnd)
         self.finish()
-
-    def cluster_steps(self) -> None:
-        if self.rnd.random() < 0.3:
-            self.world.cluster.step(self.rnd)
 
     def hub_grows(self, chance: float, share: float = 1.0) -> None:
         if self.rnd.random() < 2 * chance:
@@ -237,7 +234,7 @@ class Scheduler:
             self.world.alone = calm > ZOMBIES_END + 200 and calm > one_more and not self.duel
             self.hub_grows(0.1)
             self.calm_step(last, zombies=calm <= ZOMBIES_END)
-            self.cluster_steps()
+            self.world.cluster.step(self.rnd)
             if calm > ZOMBIES_END and calm % 50 == 0 and self.finished():
                 return
         raise AssertionError("PROGRESS: the quiet phase does not end")

@@ -21,7 +21,7 @@ def play(seed: int) -> World:
         return servers[0]
 
     try:
-        world = World(seed, serve, parking=False)
+        world = World(seed, serve, parking=True)
         Scheduler(world, FAULTS).play()
     finally:
         servers[0].close()
@@ -42,6 +42,9 @@ def test_no_event_is_lost_or_doubled_on_a_real_server(seed: int) -> None:
         ("append", "if had ~= believed then", "if false then"),
         ("append", "if tonumber(manifest) > number_at(N) then", "if false then"),
         ("sweep", "call('ZADD', LO, lo, 'q' .. id)", ""),
+        ("parkable", "if string.sub(name, 1, 1) == 'q' then", "if false then"),
+        ("release", "if first ~= -1 and last > mark then", "if false then"),
+        ("restore", "if not totals(b) then", "call('DEL', b)\n  if true then"),
     ],
 )
 def test_a_line_taken_out_of_a_script_is_noticed(
