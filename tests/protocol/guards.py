@@ -69,6 +69,8 @@ GUARDS = {
     "forget tells n": "forget: the same",
     "release tells n": "release: the same",
     "epoch": "an epoch of a back-up brought in is part of T and of names of runs",
+    # the operator
+    "drain": "rules change when every process has ended and the checkpoint is at the end",
     # the janitor
     "undispatched": "janitor: keeps manifests that no run record covers",
     "in flight": "janitor: keeps data of numbers that are not created yet",

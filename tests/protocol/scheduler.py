@@ -8,6 +8,7 @@ from tests.protocol.calls import Call, Steps, Timeout
 from tests.protocol.dispatcher import Dispatcher
 from tests.protocol.janitor import Janitor
 from tests.protocol.objects import REDRIVE
+from tests.protocol.operator import change_rules, retire_job
 from tests.protocol.owner import Owner
 from tests.protocol.redriver import Redriver
 from tests.protocol.world import World
@@ -98,7 +99,10 @@ class Scheduler:
             if step == self.world.late_job_at:
                 self.late_job()
             if step == self.world.retire_at:
-                self.world.retire_job()
+                retire_job(self.world)
+            if step == self.world.rules_at:
+                self.stop_all()
+                change_rules(self.world)
             self.late_partitions(step)
             self.spawn()
             self.act(step)

@@ -51,7 +51,7 @@ class Truth:
         other.effects = Counter(self.effects)
         other.foreign = set(self.foreign)
         other.redriven, other.origins = list(self.redriven), set(self.origins)
-        other.true[REDRIVE] = {key: list(x) for key, x in self.true[REDRIVE].items()}
+        other.true = {p: {key: list(x) for key, x in keys.items()} for p, keys in self.true.items()}
         return other
 
     # --- what appears

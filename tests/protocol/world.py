@@ -69,7 +69,7 @@ class World:
         ]  # fmt: skip
         self.jobs = {job.name: job for job in jobs[:2]}
         self.late_job, self.late_job_at = jobs[2], rnd.randint(1, 3000)
-        self.retire_at = rnd.randint(500, 12_000)
+        self.retire_at, self.rules_at = rnd.randint(500, 12_000), rnd.randint(300, 10_000)
         self.every_job = {job.name: job for job in jobs}
 
     def draw_partitions(self) -> None:
@@ -103,14 +103,11 @@ class World:
         for key in event.keys:
             self.true[p].setdefault(key, []).append(event.number)
 
-    def retire_job(self) -> None:
-        """Give up a job; whoever was started before still serves it."""
-        found: Identity | None = self.blob.get(STORE)
-        if found is not None:
-            job = self.rnd.choice(sorted(self.jobs))
-            del self.jobs[job]
-            self.blob.create(Names(*found).retired(job), "")
-            self.stat["jobs retired"] += 1
+    def other_keys(self, p: str, event: Event) -> tuple[Key, ...]:
+        """Give the keys that an event has under other rules."""
+        if self.rnd.random() < 0.5:
+            return event.keys
+        return self.rnd.choice(self.hub[p]).keys
 
     # --- what processes ask for
 
