@@ -21,7 +21,8 @@ from batching.names import DEAD_STREAM
 from batching.ports import Clock
 from batching.retention import Retention
 from batching.retry import answered
-from batching.runs.records import RunLog, list_jobs
+from batching.runs.records import RunLog
+from batching.runs.retired import open_jobs
 from batching.view import Log
 
 AT_ONCE = 2_000  # manifests of one pass, and bundles looked at
@@ -112,7 +113,7 @@ class Janitor:
         Only records that have ended are passed: a run that goes on reads its bundles.
         """
         store, held = self._log.store, []
-        for job in await answered(lambda: list_jobs(store)):
+        for job in await answered(lambda: open_jobs(store)):
             runs = RunLog(store, self._log.identity.id, job)
             settled, _ = await answered(runs.settled)
             vector = await answered(partial(runs.vector, settled))

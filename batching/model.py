@@ -110,6 +110,16 @@ class Store:
 
 
 @dataclass(frozen=True)
+class KeptRules:
+    """By which rules events were last sorted: what differs from a default, stream by stream."""
+
+    streams: "list[dict[str, Any]]"  # in the order that decides
+    unmatched: str
+    written: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
 class Position:
     """Everything up to `checkpoint` is durable; manifests are read from `first` on.
 
@@ -199,6 +209,15 @@ class RunPosition:
     """All records of a job below `settled` have a result or have failed."""
 
     settled: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A job has ended for good: it holds no manifests back, and its name is used up."""
+
+    job: str
+    written: int
     format: int = FORMAT
 
 

@@ -62,6 +62,7 @@ def block(n: int) -> str:
 
 
 STORE = "headrace.json"
+RULES = "rules.json"
 
 
 def manifest(hub: str, partition: str, n: int) -> str:
@@ -122,6 +123,11 @@ def failed(job: str, n: int) -> str:
 def run_position(job: str) -> str:
     """Name the object that holds `settled`: all records below have a result or have failed."""
     return f"runs/{job}/position.json"
+
+
+def retired(job: str) -> str:
+    """Name the end of a job: it lets go of the log, and never has another record."""
+    return f"runs/{job}/retired.json"
 
 
 def result(job: str, n: int) -> str:

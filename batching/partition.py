@@ -435,6 +435,12 @@ class Partition:
         finally:
             self._draining = False
 
+    async def finished(self) -> bool:
+        """Tell whether all that was appended is in batches, and none reaches beyond c."""
+        low, view = await answered(self._buffer.low), self._view
+        gathered = low.lo is not None or low.sealed or len(view.pieces)
+        return not gathered and low.w <= view.checkpoint and not view.reaches(view.checkpoint + 1)
+
     async def drain(self) -> None:
         """Commit all that is sealed and move the checkpoint, without waiting."""
         self._draining = True

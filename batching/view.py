@@ -71,7 +71,7 @@ class View:
         self._reach.append((self.next, reach))
         self.next += 1
 
-    def covers_above(self, number: int) -> bool:
+    def reaches(self, number: int) -> bool:
         """Tell whether a batch that was read reaches to `number` or beyond."""
         return any(last >= number for last in self._last.values())
 

@@ -55,6 +55,7 @@ class Consumer:
         self._silence: asyncio.Timeout | None = None  # of the link that is open
         self._taking = asyncio.Lock()  # held while events are decoded and appended
         self._stop = asyncio.Event()
+        self._seal = False  # what is open when it is time to stop
         self.attached = asyncio.Event()
 
     @property
@@ -72,8 +73,14 @@ class Consumer:
         """The partition's owner as long as it is attached."""
         return self._owner if self.attached.is_set() else None
 
-    def stop(self) -> None:
-        """Ask to finish: what was received is appended, what is sealed committed."""
+    def stop(self, *, sealed: bool = False) -> None:
+        """Ask to finish: what was received is appended, what is sealed committed.
+
+        Args:
+            sealed: seal what is open first, so that nothing is left in Redis.
+
+        """
+        self._seal = sealed
         self._stop.set()
 
     async def drain(self) -> int:
@@ -134,6 +141,8 @@ class Consumer:
             async with self._taking:
                 for task in tasks:
                     task.cancel()
+        if self._seal:
+            await owner.seal_all()
         await owner.drain()
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> None:

@@ -46,10 +46,10 @@ class Fleet:
             self._running[partition] = (consumer, task)
         self._metrics[0].owned.set(len(self._running))
 
-    async def _leave(self, partitions: set[str]) -> None:
+    async def _leave(self, partitions: set[str], *, sealed: bool = False) -> None:
         leaving = {partition: self._running.pop(partition) for partition in partitions}
         for consumer, _ in leaving.values():
-            consumer.stop()
+            consumer.stop(sealed=sealed)
         if leaving:
             await asyncio.wait([task for _, task in leaving.values()])
         for partition in leaving:
@@ -62,7 +62,12 @@ class Fleet:
         log.info("drained", batches=sum(sealed))
         return sum(sealed)
 
-    async def stop(self) -> None:
-        """Finish what was received, commit what is sealed, and leave every partition."""
-        await self._leave(set(self._running))
+    async def stop(self, *, sealed: bool = False) -> None:
+        """Finish what was received, commit what is sealed, and leave every partition.
+
+        Args:
+            sealed: seal what is open first, so that nothing is left in Redis.
+
+        """
+        await self._leave(set(self._running), sealed=sealed)
         self._metrics[0].owned.set(0)

@@ -30,6 +30,7 @@ class HttpServer:
         registry: what /metrics shows.
         unready: says why the service is not ready; nothing if it is.
         drain: seals and commits all that is open, and gives how many batches that were.
+        leave: asks the service to end with nothing open: seal and commit all, then stop.
 
     """
 
@@ -40,9 +41,11 @@ class HttpServer:
         *,
         unready: Callable[[], Sequence[str]],
         drain: Callable[[], Awaitable[int]],
+        leave: Callable[[], None],
     ) -> None:
         self._http, self._data = settings.http, settings.data
-        self._registry, self._unready, self._drain = registry, unready, drain
+        self._registry, self._unready = registry, unready
+        self._drain, self._leave = drain, leave
         self._token = b""
         self._runner: web.AppRunner | None = None
 
@@ -58,6 +61,7 @@ class HttpServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/drain", self._post_drain)
+        app.router.add_post("/leave", self._post_leave)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
@@ -127,6 +131,11 @@ class HttpServer:
     async def _post_drain(self, request: web.Request) -> web.Response:
         self._check_token(request)
         return web.json_response({"batches": await self._drain()})
+
+    async def _post_leave(self, request: web.Request) -> web.Response:
+        self._check_token(request)
+        self._leave()
+        return web.json_response({"leaving": True})
 
     def _check_token(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "")

@@ -22,7 +22,7 @@ from batching.adapters.redis_server import open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
 from batching.errors import BatchError, SettingError, StoreUnavailable
-from batching.identity import open_store
+from batching.identity import open_store, read_store
 from batching.metrics import BatchingMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
@@ -31,6 +31,7 @@ from batching.ports import BlobStore
 from batching.replay import ReplayBound
 from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
+from batching.runs.retired import refuse_retired
 from batching.scope import Scoped
 from ingest.classify import Classifier
 from ingest.config import Settings
@@ -124,6 +125,25 @@ async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStor
         raise StoreUnavailable(f"blobs.azure: {error}") from error
 
 
+@asynccontextmanager
+async def open_scoped(settings: Settings, *, read_only: bool = False) -> AsyncIterator[BlobStore]:
+    """Open the objects of the store that a service has made.
+
+    Raises:
+        SettingError: there is no store yet, or it cannot be used as it is.
+        StoreUnavailable: the account does not answer.
+
+    """
+    root = await open_blobs(settings, read_only=read_only)
+    try:
+        identity = await read_store(root)
+        if identity is None:
+            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        yield Scoped(root, identity.id)
+    finally:
+        await root.close()
+
+
 async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
     """Open and check everything the service needs, in the order in which it is needed.
 
@@ -152,6 +172,8 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
         consumer_group=settings.source.chosen.consumer_group,
         start=partial(_start, settings, source, facts.partitions),
     )
+    for job in jobs:
+        await refuse_retired(Scoped(root, identity.id), job.name)
     return Parts(
         settings,
         measured,

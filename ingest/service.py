@@ -2,17 +2,20 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
+from batching.commit import StreamFormat
 from batching.errors import BatchError
 from batching.partition import Hooks, Partition
 from batching.runs.dispatcher import Dispatcher
 from batching.view import Log
+from ingest.changeover import change_over
 from ingest.config import Settings
 from ingest.consumer import Consumer
 from ingest.consumer import Parts as ConsumerParts
@@ -52,6 +55,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         parts = await open_parts(settings, stack)
         service = _Service(parts)
+        await change_over(parts, service.owner)
         try:
             await service.run(stop, ready)
         except* TimeoutError:
@@ -92,6 +96,7 @@ class _Service:
             parts.settings.source.chosen.on_lost_position,
         )
         self._fleet: Fleet | None = None
+        self._sealed = False  # whether to leave nothing open
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         """Start everything, wait for `stop`, stop from the source to the runs."""
@@ -106,6 +111,7 @@ class _Service:
                 self._parts.metrics.registry,
                 unready=self._unready,
                 drain=self._fleet.drain,
+                leave=partial(self._leave, stop),
             )
             port = await http.start()
             dispatching = group.create_task(
@@ -123,13 +129,17 @@ class _Service:
             deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
             balanced.set()
             await balancing
-            await self._fleet.stop()
+            await self._fleet.stop(sealed=self._sealed)
             await self._balancer.release()
             dispatched.set()
             await dispatching
             await self._parts.launcher.close()
             await http.close()
         log.info("service stopped")
+
+    def _leave(self, stop: asyncio.Event) -> None:
+        self._sealed = True
+        stop.set()
 
     def _hub_watch(self) -> HubWatch:
         parts = self._parts
@@ -150,21 +160,22 @@ class _Service:
                 self._standing,
                 parts.classifier,
                 parts.metrics.ingest,
-                self._owner,
+                self.owner,
                 float(parts.settings.receive.silent_after),
             ),
         )
 
-    def _owner(self, partition: str) -> Partition:
-        """Make an owner of a partition, who knows nothing yet."""
+    def owner(self, partition: str, formats: Mapping[str, StreamFormat] | None = None) -> Partition:
+        """Make an owner of a partition, who knows nothing yet; it may write in other shapes."""
         parts = self._parts
+        rules = parts.rules if formats is None else replace(parts.rules, formats=formats)
         identity = parts.identity
         return Partition(
             Log(parts.root, parts.store, identity, partition),
             RedisBuffer(parts.redis, prefix(identity.id, identity.hub_id, partition)),
             parts.clock,
             parts.metrics.batching,
-            rules=parts.rules,
+            rules=rules,
             writer=parts.settings.instance,
             hooks=Hooks(
                 last_enqueued=partial(self._last_enqueued, partition),

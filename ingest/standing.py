@@ -98,7 +98,7 @@ class Standing:
             )
         if self._on_lost == "latest":
             last, reason = max(last, facts.last), LostReason.SKIPPED
-        partly = owner.view.covers_above(first)
+        partly = owner.view.reaches(first)
         if await owner.lose(last, reason):
             self._metrics.lost.labels(reason.value).inc(last - first + 1)
             log.error(

@@ -51,6 +51,7 @@ class Report:
         default_factory=lambda: {"succeeded": 0, "failed": 0, "running": 0}
     )
     failed_runs: list[str] = field(default_factory=list)
+    retired_jobs: list[str] = field(default_factory=list)  # nothing of theirs is waited for
     sensors: dict[str, SensorSum] = field(default_factory=dict)
     sensors_left_out: int = 0
     sent: int | None = None  # the senders' side, where it was given
@@ -93,6 +94,8 @@ class Report:
         runs += [f"{self.runs[name]:,} {name}" for name in ("failed", "running") if self.runs[name]]
         if self.pending_batches:
             runs.append(_count(self.pending_batches, "batch waits", "batches wait"))
+        if self.retired_jobs:
+            runs.append(f"{_count(len(self.retired_jobs), 'job', 'jobs')} retired")
         damage = f", {self.damaged.count:,} damaged" if self.damaged.count else ""
         return (
             f"{word}: {self.events:,} events = {' + '.join(parts)};"
@@ -117,7 +120,7 @@ class Report:
         }
         later = {
             name: getattr(self, name)
-            for name in ("open", "parked", "pending_batches", "runs", "failed_runs")
+            for name in ("open", "parked", "pending_batches", "runs", "failed_runs", "retired_jobs")
         }
         sent = ("sent", "sent_twice", "sent_lost", "sent_set_aside")
         senders = {name: getattr(self, name) for name in sent}

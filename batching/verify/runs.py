@@ -7,6 +7,7 @@ from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind, RunBatch, RunRecord
 from batching.names import Key
 from batching.runs.records import RunLog, RunReport, RunStatus, list_runs
+from batching.runs.retired import retired
 from batching.verify.report import Report
 from batching.view import Log
 
@@ -28,15 +29,18 @@ class JobCheck:
         for partition, log in self._logs.items():
             trimmed, _ = await log.trimmed()
             self._below[partition] = trimmed.below
+        ended = await retired(self._store, self._job) is not None
         runs = RunLog(self._store, self._identity.id, self._job)
         async for run in list_runs(self._store, self._identity.id, self._job):
             record = await runs.record(run.n)
             if record is None or record.store != self._identity.id:
                 continue
             await self._judge(record, latest)
-            self._count(run)
+            self._count(run, retired=ended)
             latest = record
-        if latest is not None:
+        if ended:
+            self._report.retired_jobs.append(self._job)
+        elif latest is not None:
             await self._count_pending(latest)
 
     async def _judge(self, record: RunRecord, before: RunRecord | None) -> None:
@@ -85,9 +89,9 @@ class JobCheck:
             if entry.kind == EntryKind.BATCH and entry.stream in over
         ]
 
-    def _count(self, run: RunReport) -> None:
-        """Count how the run ended, if it is one."""
-        if run.status is RunStatus.EMPTY:
+    def _count(self, run: RunReport, *, retired: bool) -> None:
+        """Count how the run ended, if it is one; of a retired job nothing is waited for."""
+        if run.status is RunStatus.EMPTY or (retired and run.status is not RunStatus.SUCCEEDED):
             return
         ended = run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
         self._report.runs[run.status.value if ended else "running"] += 1

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from batching.errors import BatchError
 
-COMMANDS = ("run", "check", "hub", "send", "status", "verify", "demo")
+COMMANDS = ("run", "check", "hub", "send", "status", "verify", "drain", "jobs", "demo")
 HELP = "Gathers sensor events into batches and runs Metaflow flows on them, each exactly once."
 OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -24,11 +24,13 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> typer.core.TyperCommand | None:  # type: ignore[override]
-        """Import one command."""
+        """Import one command, or a group of them."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"ingest.cli.{cmd_name}")
+        module = import_module(f"ingest.cli.{cmd_name.replace('-', '_')}")
+        if hasattr(module, "group"):
+            return typer.main.get_command(module.group)  # type: ignore[return-value]
         single = typer.Typer(
             add_completion=False, pretty_exceptions_enable=False, context_settings=OPTIONS
         )

@@ -16,6 +16,7 @@ from batching.identity import read_store
 from batching.model import Store
 from batching.ports import BlobStore
 from batching.runs.records import RunStatus, list_jobs, list_runs
+from batching.runs.retired import retired
 from batching.scope import Scoped
 from batching.view import Log, partitions_of
 
@@ -46,7 +47,8 @@ def status(
     console.print(_table(("partition", "checkpoint", "manifests", "lost"), found["partitions"]))
     if found["jobs"]:
         columns = ("job", "runs", *(status.value for status in RunStatus), "batches")
-        console.print(_table(columns, found["jobs"]))
+        rows = [{**job, "job": _named(job)} for job in found["jobs"]]
+        console.print(_table(columns, rows))
     for run in found["failed"]:
         console.print(f"[red]failed:[/] {run}")
 
@@ -56,6 +58,10 @@ def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(*(_cell(row.get(name, 0)) for name in columns))
     return table
+
+
+def _named(job: dict[str, Any]) -> str:
+    return f"{job['job']} (retired)" if job["retired"] else str(job["job"])
 
 
 def _cell(value: Any) -> str:
@@ -84,14 +90,15 @@ async def _read(root: BlobStore, identity: Store) -> dict[str, Any]:
     ]
     jobs, failed = [], []
     for job in await list_jobs(store):
-        counts: dict[str, Any] = {"job": job, "runs": 0, "batches": 0}
+        ended = await retired(store, job) is not None
+        counts: dict[str, Any] = {"job": job, "runs": 0, "batches": 0, "retired": ended}
         async for run in list_runs(store, identity.id, job):
             if not run.batches:
                 continue
             counts["runs"] += 1
             counts["batches"] += len(run.batches)
             counts[run.status.value] = counts.get(run.status.value, 0) + 1
-            if run.status is RunStatus.FAILED:
+            if run.status is RunStatus.FAILED and not ended:
                 failed.append(f"{job}/{run.n}")
         jobs.append(counts)
     return {

@@ -43,10 +43,15 @@ def page() -> str:
 
 
 def commands() -> dict[str, Any]:
-    """Give each command by its name, in the order of `headrace --help`."""
+    """Give each command by its name, in the order of `headrace --help`; those of a group too."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("headrace", [], resilient_parsing=True)
-    return {name: group.get_command(context, name) for name in group.list_commands(context)}
+    found: dict[str, Any] = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {n}": c for n, c in inner.items()}
+    return found
 
 
 def _help(command: Any) -> str:

@@ -102,6 +102,29 @@ def _log() -> list[Example]:
             ),
         ),
         Example(
+            "Rules",
+            names.RULES,
+            "<id>/rules.json",
+            "By which rules events were last sorted: what differs from a default, in the order of"
+            " the streams. A start with others finishes what these began, then replaces it.",
+            model.KeptRules(
+                streams=[
+                    {
+                        "name": "vibration",
+                        "match": {"properties": {"kind": "vibration"}},
+                        "sensor": {"by": "annotation", "name": "iothub-connection-device-id"},
+                        "decode": {
+                            "format": "json",
+                            "time": {"field": "t", "unit": "ms"},
+                            "channels": ["x", "y", "z"],
+                        },
+                    }
+                ],
+                unmatched="dead_letter",
+                written=NOON_NS,
+            ),
+        ),
+        Example(
             "Position",
             names.position(HUB, "0"),
             "<id>/position/<hub>/<partition>.json",
@@ -180,6 +203,14 @@ def _runs() -> list[Example]:
             "Created once, by the flow's last step (`by: flow`) or for a flow that does not know"
             " of results (`by: workflow`): this object is the run's one effect.",
             result,
+        ),
+        Example(
+            "Retired job",
+            names.retired(job),
+            "<id>/runs/<job>/retired.json",
+            "The job has ended for good: it holds no manifests back, `verify` waits for nothing of"
+            " it, and a file that names it again is refused.",
+            model.Retired(job, NOON_NS + 900 * SECOND_NS),
         ),
         Example(
             "Position of a job",

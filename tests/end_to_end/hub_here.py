@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -96,11 +99,38 @@ def wait_for(true: Callable[[], Any]) -> None:
         time.sleep(0.1)
 
 
+def ready(plant: Plant) -> None:
+    """Wait until the service that was started last owns and has attached every partition."""
+
+    def true() -> bool:
+        try:
+            facts = json.loads((plant.folder / "http.json").read_text())
+            url = f"http://127.0.0.1:{facts['port']}/readyz"
+            with urllib.request.urlopen(url, timeout=30):
+                pass
+        except (OSError, ValueError):
+            return False
+        mine = facts["pid"] == plant.services[-1].pid
+        return mine and metric(plant.folder, "headrace_partitions_owned") > 0
+
+    wait_for(true)
+
+
 def metric(folder: Path, name: str) -> float:
     port = json.loads((folder / "http.json").read_text())["port"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def headrace(plant: Plant, *command: str) -> "subprocess.CompletedProcess[str]":
+    done = [sys.executable, "-m", "ingest", *command, "--config", str(plant.config())]
+    environment = {
+        **os.environ,
+        **plant.environment,
+        "HEADRACE_EVENT_HUBS_CONNECTION": plant.connection,
+    }
+    return subprocess.run(done, env=environment, capture_output=True, text=True, check=False)
 
 
 @contextmanager

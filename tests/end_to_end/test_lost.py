@@ -2,12 +2,10 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from tests.end_to_end.hub_here import KEEP_LITTLE, HubHere, metric, wait_for, with_hub
+from tests.end_to_end.hub_here import KEEP_LITTLE, HubHere, headrace, metric, wait_for, with_hub
 from tests.end_to_end.plant import Plant, stream
 
 
@@ -39,12 +37,6 @@ def settled(hub: HubHere) -> int:
         seen = hub.oldest()
         time.sleep(2.5)  # the hub looks once a second
     return seen
-
-
-def headrace(plant: Plant, *command: str) -> "subprocess.CompletedProcess[str]":
-    done = [sys.executable, "-m", "ingest", *command, "--config", str(plant.config())]
-    environment = {**plant.environment, "HEADRACE_EVENT_HUBS_CONNECTION": plant.connection}
-    return subprocess.run(done, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_what_the_hub_dropped_is_lost_and_nothing_else_is(tmp_path: Path) -> None:

@@ -24,9 +24,17 @@ class World:
         self.reasons: list[str] = []
         self.drained = 0
         self.broken = False
+        self.left = 0
         self.server = HttpServer(
-            self.settings, self.registry, unready=lambda: self.reasons, drain=self._drain
+            self.settings,
+            self.registry,
+            unready=lambda: self.reasons,
+            drain=self._drain,
+            leave=self._leave,
         )
+
+    def _leave(self) -> None:
+        self.left += 1
 
     async def _drain(self) -> int:
         if self.broken:
@@ -95,6 +103,11 @@ def test_an_action_needs_the_token_of_the_data_folder(tmp_path: Path) -> None:
         assert world.drained == 0
         posted = await fetch(session, "/drain", method="POST", headers=right)
         assert posted == (200, {"batches": 7})
+        assert (await fetch(session, "/leave", method="POST"))[0] == 401
+        assert world.left == 0
+        left = await fetch(session, "/leave", method="POST", headers=right)
+        assert left == (200, {"leaving": True})
+        assert world.left == 1
         world.broken = True
         failed = await fetch(session, "/drain", method="POST", headers=right)
         assert failed == (503, {"error": "no answer from the store"})
