@@ -15,6 +15,7 @@ from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.replay import ReplayBound
 from batching.retention import DAY_NS, Retention
+from batching.runs.retired import retire
 from batching.verify import Report, verify
 from tests.batching.conftest import SECOND, Bench, make_bench
 
@@ -123,6 +124,22 @@ def test_a_job_holds_what_it_was_not_handed_or_what_still_runs(play) -> None:
         await job(bench, "quick", 20, settled=1)
         await janitor(bench).tidy()
         assert (await lying(bench, "log"))[0] == 2
+
+    play(story)
+
+
+def test_a_job_that_is_retired_holds_nothing(play) -> None:
+    async def story(bench: Bench) -> None:
+        await days(bench, 20)
+        await job(bench, "gone", 2, settled=1)
+        await job(bench, "quick", 20, settled=1)
+        await janitor(bench).tidy()
+        assert (await lying(bench, "log"))[0] == 2
+        await retire(bench.store, "gone", bench.clock)
+        await janitor(bench).tidy()
+        assert (await lying(bench, "log"))[0] > 2
+        report = await verify(bench.root)
+        assert (report.retired_jobs, report.pending_batches) == (["gone"], 0)
 
     play(story)
 
