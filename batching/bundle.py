@@ -24,15 +24,23 @@ CHUNKS_SCHEMA = pa.schema(
         ("message_id", pa.string()),
     ]
 )
-DEAD_COLUMNS = (
-    "reason",
-    "detail",
-    "body",
-    "body_bytes",
-    "content_type",
-    "properties",
-    "annotations",
-)
+_TEXT = pa.string()
+_HEADERS = pa.map_(_TEXT, _TEXT)
+DEAD_COLUMNS = {
+    "reason": _TEXT,
+    "detail": _TEXT,
+    "body": pa.binary(),
+    "body_bytes": pa.int64(),
+    "content_type": _TEXT,
+    "properties": _HEADERS,
+    "annotations": _HEADERS,
+    "content_encoding": _TEXT,  # from here on absent in older bundles
+    "partition_key": _TEXT,
+    "property_types": _HEADERS,
+    "annotation_types": _HEADERS,
+    "stream": _TEXT,
+    "arrived_ns": pa.int64(),
+}
 
 
 @dataclass
@@ -91,12 +99,7 @@ class DeadLetters:
 
     def write(self, compression: "str | None" = None) -> "list[Any]":
         """Give the file as a list of one buffer."""
-        text = pa.string()
-        headers = pa.map_(text, text)
-        types = [text, text, pa.binary(), pa.int64(), text, headers, headers]
-        schema = pa.schema(
-            [("time", pa.timestamp("ns", tz="UTC")), *zip(DEAD_COLUMNS, types, strict=True)]
-        )
+        schema = pa.schema([("time", pa.timestamp("ns", tz="UTC")), *DEAD_COLUMNS.items()])
         return [_file(pa.Table.from_pylist(self.rows_of, schema), self.chunks, compression)]
 
 

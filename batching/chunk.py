@@ -26,6 +26,8 @@ DTYPES = ("float64", "float32", "int64", "int32", "int16")
 _DTYPES = {name: np.dtype(name) for name in DTYPES}
 _DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
 _ITEM_BYTES = tuple(np.dtype(name).itemsize for name in DTYPES)
+UNWRITABLE = "unwritable"  # the reason of samples that no longer fit their stream
+CUT = "cut"  # in place of a header's type: its text is not all that came
 _HEAD = struct.Struct("<IBBBBqqIHH")
 _LENGTH = struct.Struct("<I")
 
@@ -40,6 +42,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     content_type: str = ""
     properties: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    content_encoding: str = ""
+    partition_key: str = ""
+    property_types: dict[str, str] = {}  # of values that were no text, or CUT
+    annotation_types: dict[str, str] = {}
+    stream: str = ""  # whose rules it broke; empty: no stream wanted it
+    arrived_ns: int = 0  # when the hub got it, also if it was re-driven since; 0: not known
 
 
 class Encoded(NamedTuple):

@@ -19,6 +19,7 @@ from batching.chunk import (
     DEAD_LETTER,
     IGNORED_EVENT,
     SAMPLES,
+    UNWRITABLE,
     Encoded,
     dead_letter_of,
     read_both,
@@ -353,12 +354,10 @@ def _letter(chunk: Encoded, why: str) -> dict[str, Any]:
         letter = dead_letter_of(chunk)
         return {name: getattr(letter, name) for name in letter.__struct_fields__}
     kind = "ignored event" if chunk.kind == IGNORED_EVENT else "samples"
+    shape = f"{chunk.samples} times int64, then {chunk.samples} x {chunk.channels} {chunk.dtype}"
     return {
-        "reason": "unwritable",
-        "detail": f"{why}; the body is the {kind} as decoded: times int64, then {chunk.dtype}",
+        "reason": UNWRITABLE,
+        "detail": f"{why}; the body is the {kind} as decoded: {shape}",
         "body": bytes(chunk.payload),
         "body_bytes": len(chunk.payload),
-        "content_type": "",
-        "properties": {},
-        "annotations": {},
     }

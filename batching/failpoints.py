@@ -68,6 +68,9 @@ POINTS: Mapping[str, str] = {
     "trim.before": "Old manifests are chosen; nothing says so, and all of them are there.",
     "trim.said": "The store says what is trimmed; all of it is still there.",
     "trim.data": "Bundles are deleted; their manifests are there.",
+    # re-drive of dead letters, by a command
+    "redrive.before": "Dead letters are gathered to come back; no object holds them.",
+    "redrive.after": "The object was created, or somebody else's was found; nobody was told.",
     # PROTOCOL G, dispatch
     "record.before": "Batches are chosen for a run; no record says so.",
     "record.after": "The run record is created; nothing is started.",

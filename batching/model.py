@@ -221,6 +221,50 @@ class Retired:
     format: int = FORMAT
 
 
+@dataclass(frozen=True)
+class Redriven:
+    """One dead letter that comes back as an event of partition `redrive`, with all that it had.
+
+    `partition` and `sequence_number` say where it was set aside, `arrived_ns` when the hub got
+    it, nanoseconds UTC. Headers are text; `..._types` names the types of those that were not.
+    """
+
+    partition: str
+    sequence_number: int
+    arrived_ns: int
+    body: str  # base64
+    message_id: str = ""
+    partition_key: str = ""
+    content_type: str = ""
+    content_encoding: str = ""
+    properties: "dict[str, str]" = field(default_factory=dict)
+    property_types: "dict[str, str]" = field(default_factory=dict)
+    annotations: "dict[str, str]" = field(default_factory=dict)
+    annotation_types: "dict[str, str]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Redrive:
+    """Events number first, first + 1, ... of partition `redrive`; the next object follows them.
+
+    Creating it puts them there: who does has read all objects before it, so each dead letter
+    comes back once. `written` is their enqueued time.
+    """
+
+    store: str
+    hub: str
+    first: int
+    written: int
+    writer: str
+    letters: "tuple[Redriven, ...]"
+    format: int = FORMAT
+
+    @property
+    def end(self) -> int:
+        """Give the number after its last event's: where the next object begins."""
+        return self.first + len(self.letters)
+
+
 class Chunk(NamedTuple):
     """Samples that one event brought to one sensor.
 
@@ -244,7 +288,7 @@ class Element(NamedTuple):
     body: bytes
 
 
-_NESTED = {"entries": Entry, "batches": RunBatch, "entry": Entry}
+_NESTED = {"entries": Entry, "batches": RunBatch, "entry": Entry, "letters": Redriven}
 _RENAMED = {"start": "from"}
 
 

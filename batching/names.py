@@ -13,6 +13,7 @@ IGNORED_STREAM = "_ignored"
 LOST_STREAM = "_lost"
 PARKED_STREAM = "_parked"
 _CHUNKS, _INDEX = ".chunks", ".index.arrow"
+REDRIVE = "redrive"  # the partition of our own, by which dead letters come back
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -98,6 +99,11 @@ def position(hub: str, partition: str) -> str:
 def trimmed(hub: str, partition: str) -> str:
     """Name the object that says what retention has taken of a partition."""
     return f"position/{hub}/{partition}.trimmed.json"
+
+
+def redriven(hub: str, first: int) -> str:
+    """Name the object of re-driven events whose first has this number in partition `redrive`."""
+    return f"redrive/{hub}/{block(first)}/{number(first)}.json"
 
 
 def run(job: str, n: int) -> str:

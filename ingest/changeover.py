@@ -108,7 +108,9 @@ async def _finish(parts: Parts, old: KeptRules, changed: list[str], build: Build
         async with room:
             return None if await _finished(lambda: build(partition, formats)) else partition
 
-    partitions = await partitions_of(parts.store, parts.identity, parts.partitions)
+    partitions = await partitions_of(
+        parts.store, parts.identity, (*parts.partitions, names.REDRIVE)
+    )
     left = [each for each in await asyncio.gather(*map(finish, partitions)) if each is not None]
     if left:
         raise SettingError(

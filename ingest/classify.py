@@ -6,7 +6,7 @@ every replay, and no event makes it raise. What cannot be used becomes a dead le
 
 import fnmatch
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -23,17 +23,19 @@ from ingest.decode.formats import Reader, media_type
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import StreamRules
 from ingest.event import Event
+from ingest.headers import clean, spell, spell_all
 
 MAX_DEAD_BODY_BYTES = 2**20
 MAX_DETAIL = 500
-MAX_HEADER = 4_096
 
 
 class Classified(NamedTuple):
     """What became of one event, and what metrics want to know of it.
 
     `stream` is `_dead` with a reason for a dead letter, `_ignored` for an event that is only
-    counted. `unknown_channels` counts distinct names in the body that are no channels.
+    counted. `of` is the stream that could not use it, or whose headers it fits while the body
+    cannot be read to tell its sensor; empty where no stream wants it.
+    `unknown_channels` counts distinct names in the body that are no channels.
     """
 
     elements: list[Element]
@@ -42,6 +44,7 @@ class Classified(NamedTuple):
     samples: int = 0
     unknown_channels: int = 0
     body_bytes: int = 0
+    of: str = ""
 
 
 class _Series(NamedTuple):
@@ -61,6 +64,14 @@ class _Reading:
 
 class _Doubtful(Unusable):
     """Cannot be used, and so cannot tell its sensor, by which it may be this stream's."""
+
+
+class _Refused(Exception):
+    """A stream cannot use an event that is its own, or may be."""
+
+    def __init__(self, stream: str, why: Unusable) -> None:
+        super().__init__(why.detail)
+        self.stream, self.why = stream, why
 
 
 class _Stream:
@@ -86,7 +97,7 @@ class _Stream:
         if self._media is not None and media != self._media:
             return False
         return all(
-            pattern.fullmatch(_header(event.properties[name])) is not None
+            pattern.fullmatch(spell(event.properties[name])) is not None
             if name in event.properties
             else False
             for name, pattern in self._properties
@@ -118,7 +129,7 @@ class _Stream:
         return self._decode(event, media, sender) if self._wants_sensors([sender]) else None
 
     def _decode(self, event: Event, media: str, sender: str | None) -> _Reading:
-        decoded = self._reader.read(event.body, media, event.content_encoding, event.enqueued_ns)
+        decoded = self._reader.read(event.body, media, event.content_encoding, event.arrived_ns)
         return _Reading(_by_sensor(sender, decoded), decoded.unknown)
 
 
@@ -152,29 +163,31 @@ class Classifier:
         """
         try:
             return self._sort(event)
-        except Unusable as error:
-            return _dead(event, error.reason, error.detail)
+        except _Refused as error:
+            return _dead(event, error.why.reason, error.why.detail, error.stream)
         except Exception as error:  # noqa: BLE001, an event must never stop its partition
             return _dead(event, Reason.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _sort(self, event: Event) -> Classified:
         media = media_type(event.content_type)
-        doubt: Unusable | None = None
+        doubt: _Refused | None = None
         for stream in self._streams:
             if not stream.wants_headers(event, media):
                 continue
             try:
                 reading = stream.read(event, media)
             except _Doubtful as error:
-                doubt = doubt or error  # it may have been this stream's: it is never ignored
-                continue
+                doubt = doubt or _Refused(stream.name, error)  # it may be this stream's: never
+                continue  # ignored
+            except Unusable as error:
+                raise _Refused(stream.name, error) from None
             if reading is not None:
                 return _kept(event, stream.name, reading)
         if doubt is not None:
             raise doubt
         if self._count_unmatched:
             return _ignored(event)
-        raise Unusable(Reason.NO_STREAM, "the event matches no stream")
+        raise _Refused("", Unusable(Reason.NO_STREAM, "the event matches no stream"))
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -197,7 +210,7 @@ def _kept(event: Event, stream: str, reading: _Reading) -> Classified:
         _element(event, Key(stream, sensor), series) for sensor, series in reading.series.items()
     ]
     samples = sum(element.samples for element in elements)
-    return Classified(elements, stream, None, samples, reading.unknown, len(event.body))
+    return Classified(elements, stream, None, samples, reading.unknown, len(event.body), stream)
 
 
 def _element(event: Event, key: Key, series: _Series) -> Element:
@@ -205,7 +218,7 @@ def _element(event: Event, key: Key, series: _Series) -> Element:
     times_ns = series.times_ns[0] if alone else np.concatenate(series.times_ns)
     values = series.values[0] if alone else np.concatenate(series.values)
     chunk = Chunk(
-        event.sequence_number, event.enqueued_ns, _clean(event.message_id), times_ns, values
+        event.sequence_number, event.enqueued_ns, clean(event.message_id), times_ns, values
     )
     return Element(
         key, event.sequence_number, event.enqueued_ns, len(times_ns), encode_samples(chunk)
@@ -219,45 +232,29 @@ def _ignored(event: Event) -> Classified:
     return Classified([element], IGNORED_STREAM, body_bytes=len(event.body))
 
 
-def _dead(event: Event, reason: Reason, detail: str) -> Classified:
+def _dead(event: Event, reason: Reason, detail: str, stream: str = "") -> Classified:
+    properties, annotations = spell_all(event.properties), spell_all(event.annotations)
     letter = DeadLetter(
         reason=reason.value,
-        detail=_clean(detail)[:MAX_DETAIL],
+        detail=clean(detail)[:MAX_DETAIL],
         body=event.body[:MAX_DEAD_BODY_BYTES],
         body_bytes=len(event.body),
-        content_type=_clean(event.content_type),
-        properties=_headers(event.properties),
-        annotations=_headers(event.annotations),
+        content_type=clean(event.content_type),
+        content_encoding=clean(event.content_encoding),
+        partition_key=clean(event.partition_key),
+        properties=properties.texts,
+        property_types=properties.types,
+        annotations=annotations.texts,
+        annotation_types=annotations.types,
+        stream=stream,
+        arrived_ns=event.arrived_ns,
     )
     number, enqueued_ns = event.sequence_number, event.enqueued_ns
     body = encode_dead_letter(
         letter,
         sequence_number=number,
         enqueued_ns=enqueued_ns,
-        message_id=_clean(event.message_id),
+        message_id=clean(event.message_id),
     )
     element = Element(DEAD, number, enqueued_ns, 0, body)
-    return Classified([element], DEAD_STREAM, reason, body_bytes=len(event.body))
-
-
-def _headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    return {_clean(name): _header(value)[:MAX_HEADER] for name, value in headers.items()}
-
-
-def _header(value: Any) -> str:
-    """Spell a header's value as text: true, 5, 2.5, or what the sender wrote."""
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, bytes | bytearray):
-        return bytes(value).decode(errors="replace")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    try:
-        return "" if value is None else _clean(str(value))
-    except Exception:  # noqa: BLE001, a value of the SDK's that cannot be spelled
-        return f"({type(value).__name__})"
-
-
-def _clean(text: str) -> str:
-    """Replace halves of characters, which no UTF-8 can hold."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    return Classified([element], DEAD_STREAM, reason, body_bytes=len(event.body), of=stream)

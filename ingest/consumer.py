@@ -6,11 +6,11 @@ begin anew. A broken link is only opened again, without leaving the partition.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
-from azure.eventhub import EventData
 
 from batching.errors import CorruptBuffer, Reattach
 from batching.failpoints import reached
@@ -18,9 +18,10 @@ from batching.model import Element
 from batching.partition import Partition
 from ingest.classify import Classified, Classifier
 from ingest.event import Event
+from ingest.feed import Feed, Ground
 from ingest.metrics import IngestMetrics
-from ingest.source import Source, SourceUnavailable, event_of
-from ingest.standing import Standing
+from ingest.source import SourceUnavailable, event_of
+from ingest.stop_above import IntakeStopped, Stop, StopAbove, StopRule
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog
 
@@ -34,14 +35,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a consumer is built of; `build` makes a new owner of its partition."""
+    """What a consumer is built of; `build` makes a new owner of its partition.
 
-    source: Source
-    standing: Standing
+    `read` makes plain events of what the source hands over.
+    """
+
+    source: Feed
+    standing: Ground
     classifier: Classifier
     metrics: IngestMetrics
     build: Callable[[str], Partition]
     silent_seconds: float = 60.0
+    read: Callable[[str, Any], Event] = event_of
+    stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
 
 
 class Consumer:
@@ -56,10 +62,12 @@ class Consumer:
         self._taking = asyncio.Lock()  # held while events are decoded and appended
         self._stop = asyncio.Event()
         self._seal = False  # what is open when it is time to stop
+        self._judge = StopAbove(parts.stop_rules)
+        self.stopped: Stop | None = None  # until a restart: settings do not change before
         self.attached = asyncio.Event()
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> Ground:
         """Where the hub stands."""
         return self._parts.standing
 
@@ -93,7 +101,7 @@ class Consumer:
         last = (await self._parts.source.partition(self.partition)).last
         while not self._stop.is_set():
             owner = self.owner
-            if owner is not None and owner.acked >= last:
+            if owner is not None and (owner.acked >= last or self.stopped is not None):
                 sealed = await owner.seal_all()
                 await owner.settled()
                 return sealed
@@ -165,10 +173,12 @@ class Consumer:
 
     async def _receive(self, owner: Partition) -> None:
         wait, again = FIRST_WAIT_SECONDS, False
-        while True:
+        while self.stopped is None:
             began = asyncio.get_running_loop().time()
             try:
                 await self._open(owner, again=again)
+            except IntakeStopped as error:
+                self._note_stopped(error.stop)
             except SourceUnavailable as error:
                 self._parts.metrics.reopened.inc()
                 log.warning("link to the hub broke, opening it again", why=str(error))
@@ -198,19 +208,28 @@ class Consumer:
         finally:
             self._silence = None
 
-    async def take(self, owner: Partition, raws: Sequence[EventData]) -> None:
+    def _note_stopped(self, stop: Stop) -> None:
+        """Say why nothing more is taken in; sealing and committing go on."""
+        self.stopped = stop
+        self._tally.drop()
+        self._parts.metrics.stop(self.partition, stop.stream, stop.reason, stop.share)
+        log.error("intake stopped", stream=stop.stream, why=stop.told())
+
+    async def take(self, owner: Partition, raws: Sequence[Any]) -> None:
         """Decode events and append them, a few megabytes a call."""
         async with self._taking:
             await reached("receive")
             slice_ = _Slice(owner, self._tally)
             for raw in raws:
-                event = event_of(self.partition, raw)
+                event = self._parts.read(self.partition, raw)
                 if event.sequence_number <= slice_.upto:
                     continue  # a link that was opened again may repeat its last event
                 if event.sequence_number > slice_.upto + 1:  # numbers have no gaps, unless
                     await slice_.append()  # retention passed while nothing was received
                     await self._parts.standing.check(self.partition, owner.acked)
-                slice_.add(event, self._parts.classifier.classify(event))
+                found = self._parts.classifier.classify(event)
+                self._judge.look(event.sequence_number, found)
+                slice_.add(event, found)
                 if slice_.size > SLICE_BYTES:
                     await slice_.append()
             await slice_.append()
@@ -244,7 +263,7 @@ class _Link:
         self._consumer, self._owner = consumer, owner
         self._checked = False
 
-    async def arrived(self, raws: Sequence[EventData]) -> None:
+    async def arrived(self, raws: Sequence[Any]) -> None:
         """Take events; the first ones only once the hub has said that it is still the same."""
         with self._consumer.watchdog.working():
             if not self._checked:

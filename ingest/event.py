@@ -9,7 +9,8 @@ class Event(NamedTuple):
 
     `annotations` are written by the hub (IoT Hub puts the device's authenticated name
     there); `properties` and `body` by the sender, who can forge both. Keys are text.
-    `enqueued_ns` is the hub's clock, nanoseconds UTC.
+    `enqueued_ns` is the hub's clock, nanoseconds UTC; of an event that was re-driven the time
+    of that, and `first_enqueued_ns` is then when the hub got it.
     """
 
     partition: str
@@ -22,3 +23,9 @@ class Event(NamedTuple):
     partition_key: str = ""
     properties: Mapping[str, Any] = {}
     annotations: Mapping[str, Any] = {}
+    first_enqueued_ns: int | None = None
+
+    @property
+    def arrived_ns(self) -> int:
+        """When the hub got it: what a body's relative times refer to."""
+        return self.enqueued_ns if self.first_enqueued_ns is None else self.first_enqueued_ns

@@ -30,12 +30,14 @@ class Fleet:
         return {partition: consumer for partition, (consumer, _) in self._running.items()}
 
     def unready(self) -> list[str]:
-        """Say which partitions are owned but not attached yet."""
-        return [
-            f"partition {partition} is not attached yet"
-            for partition, consumer in self.consumers.items()
-            if consumer.owner is None
-        ]
+        """Say which partitions are owned but not attached yet, or take nothing in."""
+        said = []
+        for partition, consumer in self.consumers.items():
+            if consumer.stopped is not None:
+                said.append(f"partition {partition} {consumer.stopped.told()}")
+            elif consumer.owner is None:
+                said.append(f"partition {partition} is not attached yet")
+        return said
 
     async def own(self, wanted: frozenset[str]) -> None:
         """Let go of what is no longer ours, then take what is new."""

@@ -76,7 +76,24 @@ class IngestMetrics:
             registry=registry,
         )
 
+        self.stopped = Gauge(
+            "headrace_intake_stopped_share",
+            "Share of a stream's last events that cannot be used, where that stopped a partition's"
+            " intake (`dead_letters.stop_above`), by the reason of the first; absent otherwise.",
+            ["partition", "stream", "reason"],
+            registry=registry,
+        )
+
+        self._stopped: dict[str, tuple[str, str, str]] = {}
+
+    def stop(self, partition: str, stream: str, reason: str, share: float) -> None:
+        """Show that a partition takes nothing in, until `forget`."""
+        self._stopped[partition] = partition, stream, reason
+        self.stopped.labels(*self._stopped[partition]).set(share)
+
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""
         with contextlib.suppress(KeyError):
             self.lag.remove(partition)
+        if labels := self._stopped.pop(partition, None):
+            self.stopped.remove(*labels)

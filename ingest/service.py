@@ -12,18 +12,23 @@ import structlog
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.commit import StreamFormat
 from batching.errors import BatchError
+from batching.names import REDRIVE
 from batching.partition import Hooks, Partition
+from batching.redrive import RedriveLog
 from batching.runs.dispatcher import Dispatcher
 from batching.view import Log
 from ingest.changeover import change_over
 from ingest.config import Settings
 from ingest.consumer import Consumer
 from ingest.consumer import Parts as ConsumerParts
+from ingest.feed import Feed
 from ingest.fleet import Fleet
 from ingest.http import HttpServer
 from ingest.hub_watch import HubWatch
 from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
+from ingest.redrive import RedriveSource, as_it_is
+from ingest.source import event_of
 from ingest.standing import Standing
 
 log = structlog.get_logger()
@@ -77,11 +82,12 @@ class _Service:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._redrive = RedriveSource(RedriveLog(parts.store, parts.identity))
         measured = parts.metrics
         self._dispatcher = Dispatcher(
             parts.store,
             parts.identity,
-            parts.partitions,
+            (*parts.partitions, REDRIVE),
             parts.jobs,
             parts.launcher,
             clock=parts.clock,
@@ -149,21 +155,25 @@ class _Service:
     def _know(self, partitions: tuple[str, ...]) -> None:
         """Partitions were added to the hub: own them, and dispatch what they bring."""
         self._balancer.know(partitions)
-        self._dispatcher.know(partitions)
+        self._dispatcher.know((*partitions, REDRIVE))
 
     def _consumer(self, partition: str) -> Consumer:
-        parts = self._parts
-        return Consumer(
-            partition,
-            ConsumerParts(
-                parts.source,
-                self._standing,
-                parts.classifier,
-                parts.metrics.ingest,
-                self.owner,
-                float(parts.settings.receive.silent_after),
-            ),
+        parts, ours = self._parts, partition == REDRIVE
+        made = ConsumerParts(
+            self._feed(partition),
+            self._redrive if ours else self._standing,
+            parts.classifier,
+            parts.metrics.ingest,
+            self.owner,
+            float(parts.settings.receive.silent_after),
+            read=as_it_is if ours else event_of,
+            # what comes back was set aside before: there is no hub to be emptied
+            stop_rules={} if ours else parts.settings.stop_rules(),
         )
+        return Consumer(partition, made)
+
+    def _feed(self, partition: str) -> Feed:
+        return self._redrive if partition == REDRIVE else self._parts.source
 
     def owner(self, partition: str, formats: Mapping[str, StreamFormat] | None = None) -> Partition:
         """Make an owner of a partition, who knows nothing yet; it may write in other shapes."""
@@ -180,12 +190,15 @@ class _Service:
             hooks=Hooks(
                 last_enqueued=partial(self._last_enqueued, partition),
                 committed=self._dispatcher.kick,
-                checkpoint=partial(self._tell_scalers, partition),
+                checkpoint=None if partition == REDRIVE else partial(self._tell_scalers, partition),
             ),
         )
 
     async def _last_enqueued(self, partition: str) -> int:
-        return (await self._parts.source.partition(partition)).last
+        consumer = self._fleet.consumers.get(partition) if self._fleet else None
+        if consumer is not None and consumer.stopped is not None:
+            return -1  # nothing more comes: what is open is sealed by its age
+        return (await self._feed(partition).partition(partition)).last
 
     async def _tell_scalers(self, partition: str, checkpoint: int) -> None:
         """Leave a copy of the checkpoint in the SDK's format, for KEDA; nobody else reads it."""
@@ -231,6 +244,7 @@ def _balancer(parts: Parts) -> Balancer:
         group=parts.identity.consumer_group,
         instance=settings.instance,
         partitions=parts.partitions,
+        beside=(REDRIVE,),
         expiry_seconds=float(settings.ownership.expiry),
         interval_seconds=float(settings.ownership.interval),
     )

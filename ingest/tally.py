@@ -14,9 +14,10 @@ class Tally:
         self._metrics = metrics
         self._events_of = metrics.events.labels(partition)
         self._bytes_of = metrics.bytes.labels(partition)
-        self._clear()
+        self.drop()
 
-    def _clear(self) -> None:
+    def drop(self) -> None:
+        """Forget what was not told: it was not taken in."""
         self._events = self._bytes = self._ignored = 0
         self._dead: Counter[str] = Counter()
         self._samples: Counter[str] = Counter()
@@ -47,4 +48,4 @@ class Tally:
             metrics.samples.labels(stream).inc(count)
         for stream, count in self._unknown.items():
             metrics.unknown_channels.labels(stream).inc(count)
-        self._clear()
+        self.drop()

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from batching.errors import SettingError
 from batching.identity import read_store
+from batching.names import REDRIVE
 from batching.ports import BlobStore
+from batching.redrive import RedriveLog
 from batching.runs.records import list_jobs
 from batching.scope import Scoped
 from batching.verify.partition import PartitionCheck
+from batching.verify.redriven import RedriveCheck
 from batching.verify.report import Report
 from batching.verify.runs import JobCheck
 from batching.verify.senders import Senders
@@ -45,15 +48,23 @@ async def verify(
     identity = await read_store(root)
     if identity is None:
         raise SettingError(f"{root.uri} holds no headrace.json: no service has written here yet")
-    store = Scoped(root, identity.id)
-    known = await partitions_of(store, identity, last_enqueued or ())
+    store, report = Scoped(root, identity.id), Report()
+    redriven = RedriveCheck(RedriveLog(store, identity), report)
+    followed = not partitions or REDRIVE in partitions
+    trimmed, _ = await Log(root, store, identity, REDRIVE).trimmed()
+    await redriven.read(followed_from=trimmed.upto + 1 if followed else None)
+    ours = (REDRIVE,) if redriven.end else ()
+    known = await partitions_of(store, identity, (*(last_enqueued or ()), *ours))
     _check(partitions or (), known)
-    logs = {partition: Log(root, store, identity, partition) for partition in (partitions or known)}
-    report = Report()
-    for log in logs.values():
-        watch = None if senders is None else senders.watch
-        last = None if last_enqueued is None else last_enqueued.get(log.partition)
-        await PartitionCheck(log, report, watch, last).run(upto)
+    chosen = partitions or known
+    logs = {partition: Log(root, store, identity, partition) for partition in chosen}
+    watch = None if senders is None else senders.watch
+    for partition, log in logs.items():
+        last = None if last_enqueued is None else last_enqueued.get(partition)
+        to = upto
+        if partition == REDRIVE:  # the store knows its end; `upto` means the hub's numbers
+            last, to = redriven.end - 1, upto if len(logs) == 1 else None
+        await PartitionCheck(log, report, watch, last, redriven).run(to)
     for job in await list_jobs(store):
         await JobCheck(logs, job, report).run()
     if senders is not None:

@@ -13,6 +13,7 @@ from batching.names import DEAD_STREAM, Key
 from batching.verify.coverage import Coverage
 from batching.verify.gaps import Ignored, Span, split, union
 from batching.verify.parked import ParkedCheck
+from batching.verify.redriven import RedriveCheck
 from batching.verify.report import Report, SensorSum
 from batching.view import Log
 
@@ -29,8 +30,10 @@ class PartitionCheck:
         report: Report,
         watch: Watcher | None = None,
         last_enqueued: int | None = None,
+        redriven: RedriveCheck | None = None,
     ) -> None:
         self._log, self._report, self._watch = record, report, watch
+        self._redriven = redriven
         self._last_enqueued = last_enqueued
         start = record.identity.start.get(record.partition, 0)
         self._coverage = Coverage(start)
@@ -58,6 +61,8 @@ class PartitionCheck:
         self._waiting = self._coverage.count() - batched
         end = position.checkpoint if upto is None else upto
         self._judge(end, only=upto is not None)
+        if self._redriven is not None and not self._trimmed.below:
+            self._redriven.judge(self._log.partition)
 
     async def _manifests(self) -> AsyncIterator[tuple[int, tuple[Entry, ...]]]:
         """Give all that there are, also behind a hole; retention may have taken the oldest."""
@@ -123,6 +128,8 @@ class PartitionCheck:
         self._coverage.add(numbers)
         self._streams.setdefault(entry.stream, Coverage(self._coverage.start)).add(numbers)
         self._count(entry)
+        if entry.stream == DEAD_STREAM and self._redriven is not None:
+            rows = rows.filter(self._redriven.left(self._log.partition, numbers))
         if self._watch is not None:
             self._watch(entry, rows, table)
 
@@ -171,6 +178,8 @@ class PartitionCheck:
         """Count dead letters that retention took: which numbers they had, nobody knows any more."""
         self._report.dead_letters += entry.events
         self._ignored.add(entry.first, entry.last, entry.events)
+        if self._redriven is not None:
+            self._redriven.gone(self._log.partition, entry.first, entry.last)
 
     def _add_ignored(self, entry: Entry) -> None:
         self._report.ignored += entry.events

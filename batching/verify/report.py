@@ -38,7 +38,9 @@ class Report:
     batched: int = 0
     batches: int = 0
     samples: int = 0
-    dead_letters: int = 0
+    dead_letters: int = 0  # set aside, also those that came back
+    re_driven: int = 0  # of them, driven again
+    followed: int = 0  # of these, judged where they came back, so that they count once
     ignored: int = 0
     open: int = 0  # in the hub or in open batches, as far as the hub was asked
     parked: int = 0  # of these: moved to the store already
@@ -82,7 +84,8 @@ class Report:
         word = "wrong" if self.wrong else "pending" if self.pending else "complete"
         parts = [f"{self.batched:,} in {_count(self.batches, 'batch', 'batches')}"]
         if self.dead_letters:
-            parts.append(_count(self.dead_letters, "dead letter", "dead letters"))
+            left = _count(self.dead_letters - self.followed, "dead letter", "dead letters")
+            parts.append(f"{left} ({self.re_driven:,} re-driven)" if self.re_driven else left)
         if self.ignored:
             parts.append(f"{self.ignored:,} ignored")
         if self.lost.count:
@@ -116,8 +119,10 @@ class Report:
         }
         counts = {
             name: getattr(self, name)
-            for name in ("events", "batched", "batches", "samples", "dead_letters", "ignored")
-        }
+            for name in (
+                "events", "batched", "batches", "samples", "dead_letters", "re_driven", "ignored",
+            )
+        }  # fmt: skip
         later = {
             name: getattr(self, name)
             for name in ("open", "parked", "pending_batches", "runs", "failed_runs", "retired_jobs")

@@ -14,7 +14,9 @@ from rich.table import Table
 from batching.errors import SettingError
 from batching.identity import read_store
 from batching.model import Store
+from batching.names import REDRIVE
 from batching.ports import BlobStore
+from batching.redrive import RedriveLog
 from batching.runs.records import RunStatus, list_jobs, list_runs
 from batching.runs.retired import retired
 from batching.scope import Scoped
@@ -45,6 +47,8 @@ def status(
     place = f"store {found['store']} of hub {found['hub']}, group {found['group']}"
     console.print(escape(place), soft_wrap=True)
     console.print(_table(("partition", "checkpoint", "manifests", "lost"), found["partitions"]))
+    if found["re_driven"]:
+        console.print(f"{found['re_driven']:,} dead letters re-driven")
     if found["jobs"]:
         columns = ("job", "runs", *(status.value for status in RunStatus), "batches")
         rows = [{**job, "job": _named(job)} for job in found["jobs"]]
@@ -84,9 +88,10 @@ async def _status(config: Path | None) -> dict[str, Any]:
 
 async def _read(root: BlobStore, identity: Store) -> dict[str, Any]:
     store = Scoped(root, identity.id)
+    re_driven = await RedriveLog(store, identity).end()
     partitions = [
         await _partition(Log(root, store, identity, partition))
-        for partition in await partitions_of(store, identity)
+        for partition in await partitions_of(store, identity, (REDRIVE,) if re_driven else ())
     ]
     jobs, failed = [], []
     for job in await list_jobs(store):
@@ -106,6 +111,7 @@ async def _read(root: BlobStore, identity: Store) -> dict[str, Any]:
         "hub": identity.hub,
         "group": identity.consumer_group,
         "partitions": partitions,
+        "re_driven": re_driven,
         "jobs": jobs,
         "failed": failed,
     }

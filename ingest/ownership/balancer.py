@@ -37,6 +37,8 @@ class Balancer:
         instance: name of this instance, unlike all others; after a restart under the same name
             it takes its partitions back at once.
         partitions: all partitions of the hub.
+        beside: others that somebody must work on: whoever is first takes them, they count for
+            nobody's share, and are not taken from a live owner.
         expiry_seconds: silence after which an owner counts as gone.
         interval_seconds: time between rounds, each of which renews what is owned.
         clock: time.
@@ -52,6 +54,7 @@ class Balancer:
         group: str,
         instance: str,
         partitions: Sequence[str],
+        beside: Sequence[str] = (),
         expiry_seconds: float = 20.0,
         interval_seconds: float = 5.0,
         clock: Clock | None = None,
@@ -59,7 +62,7 @@ class Balancer:
         self._store = checkpoint_store
         self._scope = (namespace, hub, group)
         self._instance = instance
-        self._partitions = tuple(partitions)
+        self._partitions, self._beside = tuple(partitions), tuple(beside)
         self._expiry_seconds, self._interval_seconds = expiry_seconds, interval_seconds
         self._clock = clock or SystemClock()
         self._chance = Random(instance)  # noqa: S311 - breaks ties only
@@ -130,13 +133,15 @@ class Balancer:
 
     def _wanted(self, listed: Mapping[str, Ownership]) -> list[str]:
         self._watch_name(listed)
+        free = ("", self._instance)
         owners = {
             partition: self._live_owner(listed.get(partition)) for partition in self._partitions
         }
         wished = wish(owners, self._instance, self._chance)
         for partition in wished.steal:
             log.info("taking a partition over", partition=partition, of=owners[partition])
-        wanted = sorted(wished.keep | wished.take | wished.steal)
+        beside = {p for p in self._beside if self._live_owner(listed.get(p)) in free}
+        wanted = sorted(wished.keep | wished.take | wished.steal | beside)
         return self._chance.sample(wanted, len(wanted))  # who starts beside us claims otherwise
 
     def _live_owner(self, entry: Ownership | None) -> str:

@@ -57,7 +57,7 @@ def page() -> str:
 
 def examples() -> list[Example]:
     """Give one of each kind; the values fit each other."""
-    return [*_log(), *_runs()]
+    return [*_log(), _redrive(), *_runs()]
 
 
 def _log() -> list[Example]:
@@ -143,6 +143,32 @@ def _log() -> list[Example]:
             model.Trimmed(below=12, upto=20_177, dead_below=12, judged=31),
         ),
     ]
+
+
+def _redrive() -> Example:
+    letter = model.Redriven(
+        partition="0",
+        sequence_number=73_011,
+        arrived_ns=NOON_NS,
+        body="eyJ0IjogMX0=",
+        message_id="m73011",
+        partition_key="press-1",
+        content_type="application/json",
+        properties={"kind": "vibration", "line": "3"},
+        property_types={"line": "int"},
+        annotations={"iothub-connection-device-id": "press-1"},
+    )
+    return Example(
+        "Re-driven events",
+        names.redriven(HUB, 0),
+        "<id>/redrive/<hub>/<first div 10000>/<first>.json",
+        "Dead letters that came back, as events number `first`, `first` + 1, ... of partition"
+        " `redrive` (decision 0011); the next object's name follows from it. `partition` and"
+        " `sequence_number` say where the letter lies, `arrived_ns` when the hub got it, `written`"
+        " when it came back. `body` is base64. Headers are text; `..._types` names the types of"
+        " those that were not. At most 1,000 events and 8 MiB of bodies; never deleted.",
+        model.Redrive(STORE, HUB, 0, NOON_NS + 900 * SECOND_NS, "headrace-0-1f2e3d4c", (letter,)),
+    )
 
 
 def _runs() -> list[Example]:
@@ -293,7 +319,17 @@ def _bundles() -> str:
     columns = table(("Column", "Type"), [(f"`{f.name}`", str(f.type)) for f in opened.schema])
     chunks = bundle.chunks_of(opened)
     small = table(("Column", "Type"), [(f"`{f.name}`", str(f.type)) for f in chunks.schema])
-    dead = table(("Column",), [(f"`{name}`",) for name in ("time", *bundle.DEAD_COLUMNS)])
+    letters = {"time": "timestamp[ns, tz=UTC]", **bundle.DEAD_COLUMNS}
+    about = {
+        "body": "up to 1 MiB of it",
+        "body_bytes": "how long it was",
+        "property_types": "of properties that were no text: their types; `cut`: too long to keep",
+        "annotation_types": "the same of annotations",
+        "stream": "whose rules it broke; empty: no stream wanted it",
+        "arrived_ns": "when the hub got it, also if it came back since",
+    }
+    rows = [(f"`{name}`", str(kind), about.get(name, "")) for name, kind in letters.items()]
+    dead = table(("Column", "Type", ""), rows)
     return (
         "## Bundle\n\n`<id>/data/<stream>/<hub>/<partition>/<n div 10000>/<n>-<nonce>.arrow`\n\n"
         "One Arrow IPC file (Feather v2) for the batches of a stream that one manifest commits;"
@@ -303,7 +339,8 @@ def _bundles() -> str:
         f" z:\n\n{columns}\nThe schema's metadata holds under `{bundle.CHUNKS.decode()}` a second"
         " small Arrow file, a row for each event, so that every event stays known:\n\n"
         f"{small}\nA bundle of dead letters (stream `{names.DEAD_STREAM}`) has other columns, a row"
-        f" for each event:\n\n{dead}"
+        " for each event. A reader takes bundles without those from `content_encoding` on, which"
+        f" older versions wrote:\n\n{dead}"
     )
 
 

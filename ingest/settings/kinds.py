@@ -54,6 +54,17 @@ def _whole(low: int, high: int | None = None) -> Callable[[Any], int]:
     return read
 
 
+def _share(value: Any) -> float:
+    """Take a share, also as the environment's text."""
+    try:
+        share = float(value) if isinstance(value, int | float | str) else -1.0
+    except ValueError:
+        share = -1.0
+    if isinstance(value, bool) or not 0 <= share < 1:
+        raise ValueError(f"must be a share from 0 to below 1, such as 0.5, got {shown(value)}")
+    return share
+
+
 def _above_zero(value: Any) -> Any:
     if value <= 0:
         raise ValueError("must be above zero; null switches off what can be switched off")
@@ -119,6 +130,7 @@ def later(value: Any) -> None:
 
 
 Count = Annotated[int, BeforeValidator(_whole(1)), Accepts("a whole number from 1 on")]
+Share = Annotated[float, BeforeValidator(_share), Accepts("a share from 0 to below 1, such as 0.5")]
 Port = Annotated[
     int, BeforeValidator(_whole(0, 65535)), Accepts("a port from 1 to 65535, or 0 for any free one")
 ]

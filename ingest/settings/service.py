@@ -32,6 +32,7 @@ from ingest.settings.kinds import (
 from ingest.settings.places import Blobs, Redis
 from ingest.settings.source import IotHub, Source
 from ingest.settings.stream import Stream
+from ingest.stop_above import StopRule
 from ingest.units import Duration, Kept, Size
 
 SHIPPED_FLOWS = {"SensorProcessingFlow": "sensor_processing_flow.py"}
@@ -244,6 +245,11 @@ class Settings(Part):
     def policies(self) -> dict[str, SealPolicy]:
         """Give each stream's triggers."""
         return {name: stream.seal.policy() for name, stream in self.streams.items()}
+
+    def stop_rules(self) -> dict[str, StopRule]:
+        """Give what stops an intake, for those streams that want that."""
+        rules = {name: stream.dead_letters.rule() for name, stream in self.streams.items()}
+        return {name: rule for name, rule in rules.items() if rule is not None}
 
     def runs(self) -> dict[str, tuple[Run, tuple[str, ...]]]:
         """Give every job's settings and streams, those that stand inside a stream first."""

@@ -20,17 +20,26 @@ from ingest.settings.kinds import (
     Count,
     Hidden,
     Part,
+    Share,
     Span,
     Text,
     Texts,
     Zone,
     at_most,
 )
+from ingest.stop_above import StopRule
 from ingest.units import Duration, Size
 
 LARGEST_BATCH = Size(256 * 2**20)
+MOST_OVER = 100_000
 WORDS = ("partition_key", "senml")
 SENSOR = "partition_key, senml, or one of what follows"
+
+
+def _few(value: int) -> int:
+    if value > MOST_OVER:
+        raise ValueError(f"must be at most {MOST_OVER:,}, got {value:,}")
+    return value
 
 
 def _columns(value: Any) -> Any:
@@ -192,6 +201,23 @@ class Seal(Part):
         )
 
 
+class DeadLetters(Part):
+    """When a stream stops a partition's intake instead of setting ever more events aside."""
+
+    stop_above: Share | None = Field(
+        default=None,
+        description="Stop when more than this share of its last events cannot be used; null: "
+        "never, since dead letters can be driven again.",
+    )
+    over: Annotated[Count, AfterValidator(_few)] = Field(
+        default=100, description="How many of its last events that is judged by, in a partition."
+    )
+
+    def rule(self) -> StopRule | None:
+        """Give what a consumer judges by; None: it never stops."""
+        return None if self.stop_above is None else StopRule(self.stop_above, self.over)
+
+
 class Stream(Part):
     """What its events have in common. An event belongs to the first stream that matches."""
 
@@ -202,6 +228,9 @@ class Stream(Part):
     )
     decode: Decode = Field(description="How its bodies are written.")
     seal: Seal = Field(default=Seal(), description="When its batches are sealed.")
+    dead_letters: DeadLetters = Field(
+        default=DeadLetters(), description="When too many dead letters stop the intake."
+    )
     run: Run | None = Field(
         default=None, description="A flow over this stream: short for a job of the stream's name."
     )

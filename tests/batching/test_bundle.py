@@ -114,6 +114,12 @@ letters = st.fixed_dictionaries(
         "content_type": texts,
         "properties": st.dictionaries(texts, texts, max_size=2),
         "annotations": st.dictionaries(texts, texts, max_size=2),
+        "content_encoding": texts,
+        "partition_key": texts,
+        "property_types": st.dictionaries(texts, texts, max_size=2),
+        "annotation_types": st.dictionaries(texts, texts, max_size=2),
+        "stream": texts,
+        "arrived_ns": st.integers(0, 2**63 - 1),
     }
 )
 
@@ -126,7 +132,7 @@ def test_dead_letters_come_back_with_all_they_had(made: list[dict[str, object]])
     (raw,) = collected.write("zstd")
     table = open_bundle(raw, DEAD_STREAM)
     found = table.drop_columns(["time"]).to_pylist()
-    headers = ("properties", "annotations")
+    headers = ("properties", "annotations", "property_types", "annotation_types")
     assert [{**row, **{h: dict(row[h]) for h in headers}} for row in found] == made
     assert chunks_of(table)["message_id"].to_pylist() == [f"m{n}" for n in range(len(made))]
 

@@ -273,6 +273,7 @@ events = st.builds(
     partition_key=st.text(max_size=5),
     properties=headers,
     annotations=headers,
+    first_enqueued_ns=st.none() | st.integers(0, 2**63 - 1),
 )
 COLUMNS = (("t", "i8"), ("x", "f4"), ("y", "f4"))
 EVERY_KIND = (

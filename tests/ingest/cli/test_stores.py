@@ -132,7 +132,7 @@ def test_status_tells_of_each_partition_and_job(
     store.run(1, 1, 2)
     store.failed(1, "exit code 1")
     found = told(headrace, config, "status")
-    assert found["partitions"] == [{"partition": "0", "checkpoint": 2, "manifests": 2}]
+    assert found["partitions"] == [{"partition": "0", "checkpoint": 2, "manifests": 2, "lost": 0}]
     (job,) = found["jobs"]
     assert (job["job"], job["runs"], job["succeeded"], job["failed"]) == ("s", 2, 1, 1)
     assert found["failed"] == ["s/1"]

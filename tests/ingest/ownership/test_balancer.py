@@ -502,3 +502,40 @@ def start_instance(folder: Path, name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", INSTANCE, folder, name], stdout=subprocess.DEVNULL
     )
+
+
+def test_a_partition_beside_the_hubs_is_held_by_one_and_counts_for_nobodys_share() -> None:
+    async def story() -> None:
+        fleet = Fleet(2)
+
+        def start(name: str) -> Balancer:
+            made = Balancer(
+                fleet.store,
+                instance=name,
+                partitions=fleet.partitions,
+                beside=("redrive",),
+                clock=fleet.clock,
+                **SCOPE,
+            )
+            fleet.live[name] = made
+            return made
+
+        def holders() -> list[str]:
+            return [name for name, each in fleet.live.items() if "redrive" in each.owned]
+
+        first = start("a")
+        await fleet.rounds(2)
+        assert first.owned == {"0", "1", "redrive"}
+        second = start("b")
+        await fleet.rounds(6)
+        assert holders() == ["a"]  # not taken from who lives
+        assert {len(each.owned - {"redrive"}) for each in (first, second)} == {1}
+        await fleet.live.pop("a").release()
+        await fleet.rounds(2)
+        assert second.owned == {"0", "1", "redrive"}
+        start("c")
+        del fleet.live["b"]  # killed
+        await fleet.rounds(12)
+        assert holders() == ["c"]
+
+    asyncio.run(story())

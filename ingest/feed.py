@@ -1,0 +1,44 @@
+"""What a consumer asks of where its events come from: the hub, or the store for those re-driven."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from batching.partition import Partition
+from ingest.source import PartitionFacts
+
+
+class Feed(Protocol):
+    """Gives a partition's events; each call may raise SourceUnavailable."""
+
+    async def partition(self, partition: str) -> PartitionFacts:
+        """Tell which numbers there are."""
+        ...
+
+    async def receive(
+        self,
+        partition: str,
+        after: Callable[[], int],
+        handler: Callable[[Sequence[Any]], Awaitable[None]],
+    ) -> None:
+        """Hand over lists of events after a number, until something is wrong."""
+        ...
+
+    async def renew(self) -> None:
+        """Ask anew from now on: whatever answered until now has fallen silent."""
+        ...
+
+
+class Ground(Protocol):
+    """Judges whether what was read still fits; each call may raise SourceUnavailable."""
+
+    async def same_hub(self) -> object:
+        """Make sure that the events still come from where they came from."""
+        ...
+
+    async def check(self, partition: str, acked: int) -> None:
+        """Make sure that reading can go on behind a number."""
+        ...
+
+    async def reconcile(self, partition: str, owner: Partition) -> None:
+        """Bring a new owner to where reading can go on."""
+        ...
