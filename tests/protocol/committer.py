@@ -173,23 +173,34 @@ class Committer:
     def maintain(self) -> Steps:
         """Park what holds the checkpoint back for too long, then move the position."""
         yield from check_store(self.world, self.owner.names)
-        w, lo = yield from self.low()
+        w, lo, relies_on = yield from self.low()
         distance = self.world.park_distance
         while self.world.parking and lo is not None and w - lo >= distance:
             yield from self.parking.park(w - distance)
-            w, lo = yield from self.low()
+            w, lo, relies_on = yield from self.low()
         checkpoint = w if lo is None or not guard("checkpoint") else lo - 1
         if checkpoint > self.owner.view.checkpoint:
+            yield from self.know(relies_on)
             yield from self.move(checkpoint)
             self.world.moved_up(self.owner.p, w - checkpoint)
 
     def low(self) -> Steps:
         acked = self.owner.acked  # before the call: an append may be answered meanwhile
-        w, lo = yield from call(self.owner.redis.low, self.t)
+        w, lo, relies_on = yield from call(self.owner.redis.low, self.t)
         acked = acked if guard("acked before low") else self.owner.acked
         if w < acked and guard("low checks"):
             raise Reattach
-        return w, lo
+        return w, lo, relies_on
+
+    def know(self, n: int) -> Steps:
+        """Take in the manifests that a new checkpoint relies on: this owner goes on from there.
+
+        What it leaves out because of the checkpoint, it says to rely on its last manifest.
+        """
+        if guard("low tells n") and self.owner.view.next <= n:
+            yield from self.learn()
+            if self.owner.view.next <= n:
+                raise Reattach  # the store is older than Redis
 
     def move(self, checkpoint: int) -> Steps:
         owner, view = self.owner, self.owner.view

@@ -68,6 +68,7 @@ GUARDS = {
     "ack tells n": "ack: the same",
     "forget tells n": "forget: the same",
     "release tells n": "release: the same",
+    "low tells n": "maintain: knows all manifests that a new checkpoint relies on",
     "epoch": "an epoch of a back-up brought in is part of T and of names of runs",
     # the operator
     "drain": "rules change when every process has ended and the checkpoint is at the end",

@@ -146,9 +146,9 @@ class RealRedis(Redis):
         swept = self._ask(self._buffer(t).sweep(now, 4))
         return tuple(_plain(key) for key, _ in swept.sealed)
 
-    def low(self, t: Namespace) -> tuple[int, int | None]:
+    def low(self, t: Namespace) -> tuple[int, int | None, int]:
         low = self._ask(self._buffer(t).low())
-        return low.w, low.lo
+        return low.w, low.lo, self.acknowledged(t)
 
     def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
         found = self._ask(self._buffer(t).peek(HUGE, limit))

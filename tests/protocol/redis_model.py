@@ -188,9 +188,10 @@ class Redis:
             keys.seal(key)
         return tuple(due)
 
-    def low(self, t: Namespace) -> tuple[int, int | None]:
+    def low(self, t: Namespace) -> tuple[int, int | None, int]:
+        """Give w, the lowest number that is not durable elsewhere, and what both rely on."""
         keys = self._read(t)
-        return keys.w, min(keys.lo.values(), default=None)
+        return keys.w, min(keys.lo.values(), default=None), keys.n
 
     def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
         """Give the oldest sealed buffers with their content, in the order of sealing."""

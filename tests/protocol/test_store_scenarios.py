@@ -93,7 +93,7 @@ def release_tells() -> None:
 
 def epoch() -> None:
     """A back-up came in, and then Redis goes back to what it said before."""
-    made = world(4, max_events=1)
+    made = world(6, max_events=1)
     made.has_epochs = True
     a = Hand(made).attach()
     committed(a, range(1, 3))
@@ -105,9 +105,23 @@ def epoch() -> None:
     b = Hand(made).attach()
     made.redis.keys[a.owner.t] = before
     b.append(4)
-    b.everything()
+    b.append(6)
+    b.drain()
     b.recover()
-    assert done(made) == 4
+    assert done(made) == 6
+
+
+def low_tells() -> None:
+    """An owner moves the checkpoint by what another committed, and goes on from there."""
+    made = world(2, max_events=1)
+    a, b = Hand(made).attach(), Hand(made).attach()
+    made.take_backup()
+    a.append(2)
+    a.drain()
+    b.maintain()
+    made.redis.lose()
+    run(b.owner.append(made.receive(b.owner.names, P, 0, 2)))
+    nothing_is_lost(made)
 
 
 # --- the store is replaced; where names do not carry its id, what lies inside has to
@@ -181,6 +195,7 @@ SCENARIOS = [
     Scenario(("ack tells n",), ack_tells),
     Scenario(("forget tells n",), forget_tells),
     Scenario(("release tells n",), release_tells),
+    Scenario(("low tells n",), low_tells),
     Scenario(("epoch",), epoch),
     Scenario(("position id",), foreign_position, IDS_INSIDE),
     Scenario(("log id",), foreign_manifest, IDS_INSIDE),

@@ -101,7 +101,7 @@ class Truth:
 
     def add_batch(self, p: str, entry: Entry, events: tuple[int, ...]) -> None:
         """Compare with what comes next of that key; only what is lost may be left out."""
-        true, at = self.true[p][entry.key], self.done[p][entry.key]
+        true, at = self.true[p].get(entry.key, []), self.done[p][entry.key]
         for number in events:
             while at < len(true) and true[at] < number and true[at] in self.lost[p]:
                 at += 1
