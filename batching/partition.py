@@ -382,6 +382,7 @@ class Partition:
         await answered(lambda: check_identity(self._log.root, self._log.identity))
         await self._look_after_parked()
         low = await self._shorten(low)
+        await self._know(low.manifest)
         checkpoint = low.w if low.lo is None else low.lo - 1
         if checkpoint < self._view.checkpoint:
             return
@@ -399,6 +400,16 @@ class Partition:
         self._view.move(checkpoint, first)
         if self._hooks.checkpoint is not None:
             await self._hooks.checkpoint(checkpoint)
+
+    async def _know(self, manifest: int) -> None:
+        """Take in what Redis relies on, before the position says that it is not needed.
+
+        Else this owner, who tells Redis what it knows, would tell a Redis that lost everything
+        too little: an older store brought in later would not be noticed.
+        """
+        while self._view.next <= manifest:
+            if not await self._committer.learn(self._view):
+                raise Reattach(f"Redis relies on manifest {manifest}, which is not there")
 
     async def _shorten(self, low: Low) -> Low:
         """Park open buffers, and commit sealed ones, until the replay is within half its bound."""

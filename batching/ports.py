@@ -166,6 +166,7 @@ class Low:
     sealed: int  # buffers waiting for their commit
     sealed_bytes: int
     first_sealed_us: int | None  # when the oldest of them was sealed
+    manifest: int  # the highest one that all this relies on, -1 if none
 
 
 @dataclass(frozen=True, slots=True)

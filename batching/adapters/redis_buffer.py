@@ -126,13 +126,14 @@ class RedisBuffer:
 
     async def low(self) -> Low:
         """Give w and what is not durable yet; above 1,000 sealed buffers, bytes are estimated."""
-        w, lo, sealed, size_bytes, oldest = await self._run("low", _PAGE)
+        w, lo, sealed, size_bytes, oldest, manifest = await self._run("low", _PAGE)
         return Low(
             w=w,
             lo=int(float(lo)) if lo else None,
             sealed=sealed,
             sealed_bytes=size_bytes,
             first_sealed_us=None if oldest < 0 else oldest,
+            manifest=manifest,
         )
 
     async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:

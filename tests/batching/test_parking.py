@@ -323,6 +323,29 @@ def test_old_listings_are_listed_again_so_that_the_log_need_not_be_read_for_ever
     play(story)
 
 
+def test_what_is_listed_again_stands_in_front_of_the_batches_that_hold_it(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "CARRY_AFTER", 1)
+
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await fed(bench, owner, "ab", 12)
+        await owner.drain()
+        await bench.feed(owner, owner.acked + 1, sensor="a")
+        await bench.seal_one(owner, "a")
+        await owner.drain()
+        entries = await bench.log().entries(owner.view.next - 1)
+        assert [entry.kind for entry in entries or ()] == ["parked", "batch"]
+        newcomer = await bench.attached()
+        assert newcomer.view.first == newcomer.view.next - 1
+        assert [key.sensor for key in list(newcomer.view.pieces.keys())] == ["b"]
+        await ended(bench, newcomer)
+        assert await sealed(bench) == [("a", 0, 14, 2), ("b", 1, 1, 1)]
+
+    play(story)
+
+
 def test_many_small_objects_are_merged_and_pieces_of_a_key_joined(
     play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_second_owner_goes_on_and_the_first_one_notices(play) -> None:
         await bench.feed(second, 3)
         await bench.feed(first, 2, 3, 4)
         await first.drain()
-        with pytest.raises(Reattach, match="moved the checkpoint"):
+        with pytest.raises(Reattach, match="manifest 0 was deleted"):
             await second.drain()
         assert await sealed(bench) == [("a", 0, 3, "max_samples")]
         await checked(bench)
@@ -205,6 +205,54 @@ def test_a_store_that_is_older_than_redis_makes_the_partition_start_anew(play) -
         await bench.feed(owner, 0, 1)
         await owner.drain()
         assert (await checked(bench)).batched == 2
+
+    play(story)
+
+
+def test_an_owner_that_loses_the_position_attaches_again(play) -> None:
+    async def story(bench: Bench) -> None:
+        first, second = await bench.attached(), await bench.attached()
+        await first.append([], 3, bench.clock.now)
+        await first.drain()
+        with pytest.raises(Reattach, match="moved the checkpoint"):
+            await second.drain()
+
+    play(story)
+
+
+def test_the_position_moves_only_over_manifests_that_its_owner_has_read(play) -> None:
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        first, second = await bench.attached(), await bench.attached()
+        backup = {name: await bench.store.get(name) async for name in bench.store.names("")}
+        await bench.feed(first, 0, 1)
+        await first.commit_sealed()  # manifest 0: redis relies on it, the second owner knows it not
+        await second.maintain(await bench.buffer().low())
+        assert (second.view.checkpoint, second.view.next) == (1, 1)
+        await bench.client.flushall()
+        second.acked = -1
+        await bench.feed(second, 0, 1)  # durable, so left out, on the word of manifest 0
+        assert await bench.buffer().acknowledged() == 0
+        for name in [name async for name in bench.store.names("")]:
+            if name not in backup:
+                await bench.store.delete(name)
+        owner = await bench.attached()
+        assert owner.acked == -1  # the store is older: everything is read again
+        await bench.feed(owner, 0, 1)
+        await owner.drain()
+        assert (await checked(bench)).batched == 2
+
+    play(story)
+
+
+def test_redis_that_relies_on_a_manifest_that_is_not_there_is_looked_at_anew(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.feed(owner, 0)
+        await bench.buffer().attach(-1, 3)
+        with pytest.raises(Reattach, match="relies on manifest 3"):
+            await owner.maintain(await bench.buffer().low())
+        assert (await bench.attached()).acked == -1
 
     play(story)
 

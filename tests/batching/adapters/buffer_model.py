@@ -143,6 +143,7 @@ class BufferModel:
             sealed=len(sealed),
             sealed_bytes=sum(self._out_bytes.values()),
             first_sealed_us=sealed[0].sealed_us if sealed else None,
+            manifest=self._n,
         )
 
     async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
