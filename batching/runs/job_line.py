@@ -19,6 +19,7 @@ from batching.runs.jobs import NOW, Job
 from batching.runs.manifests import Manifests
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.records import RunLog
+from batching.view import partitions_of
 
 SCAN_AHEAD = 10_000  # manifests of one partition that a job looks ahead
 SCAN_STEP = 200  # of them in one step
@@ -115,7 +116,10 @@ class JobLine:
     async def _begin(self) -> None:
         """Create the record without batches with which a job begins."""
         place = self._manifests.end if self.job.start == NOW else self._manifests.oldest
-        vector = {partition: await place(partition) for partition in self._partitions}
+        # from the store: where a partition was added that this process does not know yet, a
+        # janitor may have been at work already
+        partitions = await partitions_of(self._runs.store, self._identity, self._partitions)
+        vector = {partition: await place(partition) for partition in partitions}
         if await self._create(vector, vector, ()):
             log.info("job begins", job=self.job.name, at=self.job.start, manifests=vector)
         else:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.hub import HubServer, HubSettings, Retention
+from ingest.hub.links import Reader
 from tests.end_to_end.plant import HUB, PATIENCE_SECONDS, Plant
 
 SMALL = 2_000  # bytes of a segment: retention drops whole segments
@@ -68,6 +69,13 @@ class HubHere:
                     link.pump = lambda: None  # type: ignore[method-assign]
 
         self._run(hold())
+
+    def begin_numbers_anew(self) -> None:
+        """Lose what the partitions hold, and go on as the same hub, from number zero."""
+        self.stop()
+        for segment in self.data.glob("*/*/*.log"):
+            segment.unlink()
+        self._start()
 
     def stop(self) -> None:
         self._run(self.server.close())
@@ -131,6 +139,17 @@ def headrace(plant: Plant, *command: str) -> "subprocess.CompletedProcess[str]":
         "HEADRACE_EVENT_HUBS_CONNECTION": plant.connection,
     }
     return subprocess.run(done, env=environment, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Let no link of any hub in this process deliver, those that are opened meanwhile neither."""
+    pump = Reader.pump
+    Reader.pump = lambda _: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Reader.pump = pump  # type: ignore[method-assign]
 
 
 @contextmanager

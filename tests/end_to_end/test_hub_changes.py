@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.end_to_end.hub_here import metric, wait_for, with_hub
+from tests.end_to_end.hub_here import hushed, metric, wait_for, with_hub
 from tests.end_to_end.plant import Plant, stream
 
 QUICK = {"motion": stream(seal={"max_samples": 2_000, "max_age": "1 s"})}
@@ -21,12 +21,13 @@ def test_a_hub_that_was_made_anew_stops_the_service(tmp_path: Path) -> None:
         service = plant.start()
         plant.send(100)
         plant.complete()
+        before = hub.next()
         hub.make_anew()
         plant.send(300)  # its numbers pass those of the old one
         assert service.wait(60) == 2
         assert "was created anew while the service ran" in (tmp_path / "one.log").read_text()
         report = plant.report(against=False)
-        assert (report.batched, report.wrong) == (100, False), "nothing of the new hub is in it"
+        assert (report.batched, report.wrong) == (before, False), "nothing of the new hub is in it"
         assert plant.start().wait(60) == 2
         assert "another blobs.folder" in (tmp_path / "one.log").read_text()
         plant.settings["blobs"] = {"folder": str(tmp_path / "second")}
@@ -82,3 +83,33 @@ def test_a_link_that_falls_silent_is_opened_anew(tmp_path: Path) -> None:
         plant.complete()
         assert metric(tmp_path, "headrace_source_silent_total") == 1
         assert metric(tmp_path, "headrace_source_reopened_total") == 0
+
+
+def test_after_the_third_silence_the_partition_is_attached_anew(tmp_path: Path) -> None:
+    plant = made(tmp_path, silent_after="1 s")
+    with with_hub(plant, partitions=1):
+        plant.start()
+        plant.send(50)
+        plant.complete()
+        with hushed():
+            plant.send(50)
+            wait_for(lambda: "silent 3 times in a row" in (tmp_path / "one.log").read_text())
+        plant.complete()
+        assert metric(tmp_path, "headrace_partition_reattached_total") >= 1
+
+
+def test_numbers_that_begin_anew_in_the_same_hub_stop_the_service(tmp_path: Path) -> None:
+    plant = made(tmp_path)
+    with with_hub(plant, partitions=1) as hub:
+        service = plant.start()
+        plant.send(100)
+        plant.complete()
+        service.terminate()
+        service.wait(60)
+        before = hub.next()
+        hub.begin_numbers_anew()
+        plant.send(30)
+        assert plant.start().wait(60) == 2
+        said = (tmp_path / "one.log").read_text()
+        assert f"ends at number {hub.next() - 1}, but {before - 1} was read from it" in said
+        assert plant.report(against=False).batched == before

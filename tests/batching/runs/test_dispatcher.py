@@ -539,6 +539,21 @@ def test_a_partition_that_is_added_is_dispatched_from_its_beginning() -> None:
     assert world.records("new")[-1].to == {"0": 1, "1": 1}
 
 
+def test_a_job_begins_in_partitions_that_its_dispatcher_does_not_know_yet() -> None:
+    world = World((job(),))
+    grown(world)
+    world.commit("1", "vibration")
+    world.trim("1", 1)  # a janitor has been at work there
+    world.partitions = ("0",)
+    one = dispatcher(world)
+    step(one, 2)
+    assert world.records("vibration")[0].to == {"0": 0, "1": 1}
+    world.partitions = ("0", "1")
+    one.know(world.partitions)
+    step(one, 2)
+    assert handed_out(world) == [1]
+
+
 def test_dispatchers_that_do_not_know_of_it_yet_do_no_harm() -> None:
     world = World((job(),))
     world.commit("0", "vibration")
