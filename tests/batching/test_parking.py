@@ -459,3 +459,41 @@ def test_a_replay_bound_of_one_event_parks_everything(play) -> None:
         await ended(bench, owner)
 
     play(story)
+
+
+def test_an_owner_has_finished_once_what_is_parked_is_in_batches_too(play) -> None:
+    """What a change of rules waits for."""
+
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        assert await owner.finished()
+        await fed(bench, owner, "abc", 6)
+        assert not await owner.finished()
+        await fed(bench, owner, "", 2)
+        await owner.drain()
+        assert (owner.view.checkpoint, len(owner.view.pieces)) == (10, 3)
+        assert not await owner.finished()
+        await bench.client.flushall()
+        owner = await bench.attached()
+        await ended(bench, owner)
+        assert await owner.finished()
+
+    play(story)
+
+
+def test_an_emptied_redis_cannot_feign_that_an_owner_has_finished(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await fed(bench, owner, "a", 2)  # the fast one's batch lies above the checkpoint
+        await owner.drain()
+        assert owner.view.checkpoint == -1
+        await bench.client.flushall()
+        owner = await bench.attached()
+        await owner.seal_all()
+        await owner.drain()
+        assert not await owner.finished()  # 0 to 2 come again, and 1 and 2 are in a batch
+        await fed(bench, owner, "a", 2)
+        await ended(bench, owner)
+        assert await owner.finished()
+
+    play(story)
