@@ -19,6 +19,7 @@ from azure.eventhub.amqp import AmqpMessageBodyType
 from azure.eventhub.exceptions import EventHubError
 
 from batching.errors import Transient
+from batching.retry import heed_cancellation
 from ingest.event import Event
 
 OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
@@ -98,6 +99,8 @@ async def _answering(what: str) -> AsyncIterator[None]:
                 yield
         except TimeoutError:
             raise TimeoutError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
+        finally:
+            heed_cancellation()
 
 
 def said(error: BaseException) -> str:
@@ -165,6 +168,7 @@ class Source:
                         task.result()
             finally:
                 await _end(task)
+        heed_cancellation()
         if feed.trouble.done():
             feed.trouble.result()
 
