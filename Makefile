@@ -28,6 +28,9 @@ test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at 
 test-faults: setup  ## real servers, disks, clocks and processes broken from outside (ten minutes)
 	@$(BIN)/pytest -q -n 2 tests/faults
 
+crash-test: setup  ## kill the service at each step of the protocol, alone and in pairs; verify (15 minutes)
+	@$(BIN)/python -m tests.crash --seed 1
+
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
 
@@ -38,4 +41,4 @@ MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-faults check bench fuzz
+.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz
