@@ -26,6 +26,7 @@ OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has
 CLOSE_SECONDS = 3.0
 GATHER_EVENTS, GATHER_SECONDS = 200, 0.02  # one append costs as much as fifty events in it
 ANSWER_SECONDS = 20.0
+_WHY = "Description: "
 Handler = Callable[[Sequence[EventData]], Awaitable[None]]
 
 
@@ -104,9 +105,12 @@ async def _answering(what: str) -> AsyncIterator[None]:
 
 
 def said(error: BaseException) -> str:
-    """Give what an error of the SDK says in one line; the others repeat it."""
+    """Give what an error of the SDK says in its first line, and what the hub said of it."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    why = next((line for line in lines[1:] if line.startswith(_WHY)), "").removeprefix(_WHY)
+    return f"{lines[0]} {why}" if why else lines[0]
 
 
 class Source:

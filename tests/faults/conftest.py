@@ -1,5 +1,6 @@
 """What tests of faults share: a record of how long each took to recover, shown at the end."""
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,7 @@ def told(record_property: Callable[[str, object], None]) -> Callable[[str, float
 
     def note(name: str, seconds: float) -> None:
         record_property(RECOVERED, (name, seconds))
+        sys.stderr.write(f"{seconds:6.1f}  {name}\n")  # seen with -s, and when a test fails
 
     return note
 

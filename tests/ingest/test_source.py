@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from azure.eventhub import EventData
 from azure.eventhub.aio import EventHubProducerClient
 
-from ingest.hub import HubServer, HubSettings
-from ingest.source import GATHER_SECONDS, HubAddress, Source, event_of
+from ingest.hub import Gate, HubServer, HubSettings
+from ingest.source import GATHER_SECONDS, HubAddress, Source, SourceUnavailable, event_of
 
 MANY = 1_500
 
@@ -55,6 +56,20 @@ def test_a_busy_link_gives_many_events_at_once_all_of_them_and_in_order() -> Non
     assert [event.body_as_str() for call in calls for event in call] == list(map(str, range(MANY)))
     assert len(calls) < MANY / 30, "each call is an append, which costs as much as many events"
     assert GATHER_SECONDS <= 0.05, "and nobody waits long for it"
+
+
+def test_a_hub_that_refuses_a_key_is_heard_in_its_own_words() -> None:
+    async def story() -> None:
+        async with HubServer([HubSettings("telemetry", 1)], gate=Gate("a2V5")) as server:
+            wrong = server.connection_string("telemetry").replace("a2V5", "b3RoZXI=")
+            source = Source(HubAddress("telemetry", "$Default", wrong))
+            try:
+                await source.facts()
+            finally:
+                await source.close()
+
+    with pytest.raises(SourceUnavailable, match=r"failed\. InvalidSignature: the token was made"):
+        asyncio.run(story())
 
 
 def test_an_event_in_plain_values_is_what_was_sent() -> None:
