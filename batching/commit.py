@@ -77,17 +77,26 @@ class Committer:
         self._log, self._buffer, self._clock, self._metrics = record, buffer, clock, metrics
         self._formats, self._writer, self._compression = formats, writer, compression
 
-    async def commit(self, view: View, *, max_bytes: int = PEEK_BYTES) -> int:
+    async def commit(
+        self, view: View, *, max_bytes: int = PEEK_BYTES, upto: int | None = None
+    ) -> int:
         """Commit the oldest sealed buffers; give how many were there.
 
+        Args:
+            view: what is known of the log.
+            max_bytes: of buffers in one manifest.
+            upto: touch nothing that ends beyond this number: another process wrote it.
+
         Raises:
-            Reattach: the view no longer holds.
+            Reattach: the view no longer holds, or something ends beyond `upto`.
             CorruptBuffer: a chunk in the buffer cannot be read.
 
         """
         sealed = await answered(lambda: self._buffer.peek(max_bytes, PEEK_BUFFERS))
         if not sealed:
             return 0
+        if upto is not None and any(buffer.last > upto for buffer in sealed):
+            raise Reattach(f"another process appends, beyond number {upto}")
         await reached("peek")
         learned = False
         while True:

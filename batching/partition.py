@@ -338,15 +338,18 @@ class Partition:
             await self._clock.sleep(step / 1e9)
             wait_ns -= step
 
-    async def commit_sealed(self) -> None:
+    async def commit_sealed(self, *, upto: int | None = None) -> None:
         """Commit one bundle's worth.
 
+        Args:
+            upto: touch nothing that ends beyond this number.
+
         Raises:
-            Reattach: the view no longer holds.
+            Reattach: the view no longer holds, or something ends beyond `upto`.
             CorruptBuffer: a chunk in Redis cannot be read: wipe, and attach again.
 
         """
-        if await self._committer.commit(self._view):
+        if await self._committer.commit(self._view, upto=upto):
             self._hooks.committed()
 
     async def _low(self) -> Low:
@@ -452,11 +455,16 @@ class Partition:
         gathered = low.lo is not None or low.sealed or len(view.pieces)
         return not gathered and low.w <= view.checkpoint and not view.reaches(view.checkpoint + 1)
 
-    async def drain(self) -> None:
-        """Commit all that is sealed and move the checkpoint, without waiting."""
+    async def drain(self, *, upto: int | None = None) -> None:
+        """Commit all that is sealed and move the checkpoint, without waiting.
+
+        Args:
+            upto: touch nothing that ends beyond this number.
+
+        """
         self._draining = True
         low = await self._low()
         while low.sealed:
-            await self.commit_sealed()
+            await self.commit_sealed(upto=upto)
             low = await self._low()
         await self.maintain(low)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -25,7 +25,7 @@ from batching.view import partitions_of
 from ingest.config import Settings
 from ingest.parts import Parts
 
-AT_ONCE, ATTEMPTS = 8, 3
+AT_ONCE, ATTEMPTS, WAIT_SECONDS = 8, 5, 1.0
 Build = Callable[[str, Mapping[str, StreamFormat]], Partition]
 log = structlog.get_logger()
 
@@ -78,61 +78,80 @@ def _differences(where: str, old: Any, new: Any) -> list[str]:
 async def change_over(parts: Parts, build: Build) -> None:
     """Let the rules of the settings begin, after those that the store keeps.
 
+    Any number of processes may do this at once. Each commits only what was appended before it
+    looked at the rules once more, so one that comes late writes nothing of the new ones in the
+    old shape.
+
     Raises:
         SettingError: something that the old rules began cannot be finished without them.
 
     """
     wanted = rules_of(parts.settings, parts.clock.now_ns())
-    while True:
-        found = await answered(lambda: parts.store.get_versioned(names.RULES))
-        kept, version = (None, None) if found is None else found
-        if kept is not None:
-            old = load(KeptRules, names.RULES, kept)
-            changed = changes(old, wanted)
-            if not changed:
-                return
-            await _finish(parts, old, changed, build)
-        write = partial(parts.store.replace, names.RULES, dump(wanted), version)
-        if await answered(write) is not None:
+    kept: _Kept | None = None
+    left: list[str] = []
+    for _ in range(ATTEMPTS):
+        kept = await _kept(parts)
+        if kept is not None and not changes(kept.rules, wanted):
             return
+        left = [] if kept is None else await _finish(parts, kept, wanted, build)
+        if not left:
+            write = partial(parts.store.replace, names.RULES, dump(wanted), kept and kept.version)
+            if await answered(write) is not None:
+                log.info("rules are in force", first=kept is None)
+                return
+        else:
+            await asyncio.sleep(WAIT_SECONDS)  # another process may be about the same
+    changed = ", ".join(changes(kept.rules, wanted)) if kept else "streams"
+    raise SettingError(
+        f"{changed}: the rules have changed, but not all that the old ones began is finished in"
+        f" partition {', '.join(left)}, and by the new ones some events would be taken twice."
+        " Either another service still runs with the old rules: stop all of them first. Or Redis"
+        " has lost how far the old ones were: start once more with the old rules, stop by"
+        " `headrace drain --stop`, then start with the new ones"
+    )
 
 
-async def _finish(parts: Parts, old: KeptRules, changed: list[str], build: Build) -> None:
+class _Kept(NamedTuple):
+    rules: KeptRules
+    version: str
+
+
+async def _kept(parts: Parts) -> _Kept | None:
+    found = await answered(lambda: parts.store.get_versioned(names.RULES))
+    return None if found is None else _Kept(load(KeptRules, names.RULES, found[0]), found[1])
+
+
+async def _finish(parts: Parts, kept: _Kept, wanted: KeptRules, build: Build) -> list[str]:
+    """Commit what the old rules gathered; give the partitions in which that was not possible."""
+    changed = changes(kept.rules, wanted)
     log.info("rules have changed, committing what the old ones gathered", changed=changed)
     formats = {
-        stream["name"]: StreamFormat(tuple(stream["decode"]["channels"])) for stream in old.streams
+        stream["name"]: StreamFormat(tuple(stream["decode"]["channels"]))
+        for stream in kept.rules.streams
     }
     room = asyncio.Semaphore(AT_ONCE)
 
     async def finish(partition: str) -> str | None:
         async with room:
-            return None if await _finished(lambda: build(partition, formats)) else partition
+            owner = build(partition, formats)
+            return None if await _finished(parts, owner, kept.version) else partition
 
-    partitions = await partitions_of(
-        parts.store, parts.identity, (*parts.partitions, names.REDRIVE)
-    )
-    left = [each for each in await asyncio.gather(*map(finish, partitions)) if each is not None]
-    if left:
-        raise SettingError(
-            f"{', '.join(changed)}: the rules have changed, but not all that the old ones began is"
-            f" finished in partition {', '.join(left)}, and by the new ones some events would be"
-            " taken twice. Either another service still runs with the old rules: stop all of them"
-            " first. Or Redis has lost how far the old ones were: start once more with the old"
-            " rules, stop by `headrace drain --stop`, then start with the new ones"
-        )
-    log.info("the new rules begin", partitions=len(partitions))
+    partitions = await partitions_of(parts.store, parts.identity, parts.partitions)
+    found = await asyncio.gather(*map(finish, partitions))
+    return [partition for partition in found if partition is not None]
 
 
-async def _finished(build: Callable[[], Partition]) -> bool:
-    for _ in range(ATTEMPTS):
-        owner = build()
-        try:
-            await owner.attach()
-            await owner.seal_all()
-            await owner.drain()
-            return await owner.finished()
-        except Reattach as error:
-            log.debug("attaching again", why=str(error))
-        except CorruptBuffer:
-            await owner.wipe()
+async def _finished(parts: Parts, owner: Partition, version: str) -> bool:
+    try:
+        upto = await owner.attach()
+        again = await _kept(parts)
+        if again is None or again.version != version:
+            return False  # somebody was faster, and what is in Redis may be of the new rules
+        await owner.seal_all()
+        await owner.drain(upto=upto)
+        return await owner.finished()
+    except Reattach as error:
+        log.info("a partition is not finished yet", why=str(error))
+    except CorruptBuffer:
+        await owner.wipe()
     return False

@@ -293,3 +293,24 @@ def test_samples_of_a_stream_whose_channels_changed_become_dead_letters(play) ->
         assert (report.dead_letters, report.batched) == (1, 0)
 
     play(story)
+
+
+def test_a_drain_up_to_a_number_leaves_alone_what_another_process_appended(play) -> None:
+    """One that finishes what old rules gathered must not write what came by the new ones."""
+
+    async def story(bench: Bench) -> None:
+        old = await bench.attached()
+        await bench.feed(old, 0, 1)
+        upto = old.acked
+        new = await bench.attached()
+        await bench.feed(new, 2)  # into the same buffer
+        await old.seal_all()
+        with pytest.raises(Reattach, match="another process appends, beyond number 1"):
+            await old.drain(upto=upto)
+        assert await sealed(bench) == []
+        await new.drain()
+        await new.drain(upto=2)
+        assert await sealed(bench) == [("a", 0, 2, "drain")]
+        await checked(bench)
+
+    play(story)
