@@ -15,8 +15,10 @@ from batching.view import Log
 
 DEVICE = "iothub-connection-device-id"
 CLOCKS_NS = 300 * 10**9  # how far the hub's clock and ours may be apart
+AT_ONCE = 64
 _HEADERS = ("properties", "annotations", "property_types", "annotation_types")
 _NOTHING: dict[Any, Any] = {pa.string(): "", pa.binary(): b"", pa.int64(): 0}
+_EMPTY = {name: _NOTHING.get(kind, ()) for name, kind in DEAD_COLUMNS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +118,27 @@ async def _bundle(log: Log, entry: Entry) -> Any:
 
 
 def _letters(partition: str, entry: Entry, table: Any) -> Iterator[Letter]:
-    """Give the letters of one entry, row by row: a batch of them may be large."""
-    chunks = chunks_of(table)
-    table = table.select([name for name in DEAD_COLUMNS if name in table.schema.names])
-    for offset in range(entry.chunks[1] - entry.chunks[0]):
-        (chunk,) = chunks.slice(entry.chunks[0] + offset, 1).to_pylist()
-        (row,) = table.slice(entry.rows[0] + offset, 1).to_pylist()
-        letter = _letter(row)
-        yield Letter(
-            partition,
-            chunk["sequence_number"],
-            chunk["enqueued_ns"],
-            chunk["message_id"] or "",
-            letter.stream if entry.stream == DEAD_STREAM else entry.stream,
-            letter,
-        )
+    """Give the letters of one entry, some rows at a time: bodies may be large."""
+    names = [name for name in DEAD_COLUMNS if name in table.schema.names]
+    rows = table.select(names).slice(entry.rows[0], entry.rows[1] - entry.rows[0])
+    chunks = chunks_of(table).slice(entry.chunks[0], entry.chunks[1] - entry.chunks[0])
+    for begin in range(0, chunks.num_rows, AT_ONCE):
+        part = chunks.slice(begin, AT_ONCE).to_pylist(), rows.slice(begin, AT_ONCE).to_pylist()
+        for chunk, row in zip(*part, strict=True):
+            letter = _letter(row)
+            yield Letter(
+                partition,
+                chunk["sequence_number"],
+                chunk["enqueued_ns"],
+                chunk["message_id"] or "",
+                letter.stream if entry.stream == DEAD_STREAM else entry.stream,
+                letter,
+            )
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
     """Read one row; what an older bundle lacks is empty."""
-    nothing = {name: _NOTHING.get(kind, ()) for name, kind in DEAD_COLUMNS.items()}
     values: dict[str, Any] = {
-        name: empty if row.get(name) is None else row[name] for name, empty in nothing.items()
+        name: empty if row.get(name) is None else row[name] for name, empty in _EMPTY.items()
     }
     return DeadLetter(**{**values, **{name: dict(values[name]) for name in _HEADERS}})

@@ -147,11 +147,13 @@ def test_other_partitions_go_on_beside_one_that_stopped(tmp_path: Path) -> None:
         plant.settings["streams"] = {"motion": stream(dead_letters=limit)}
         plant.start()
         plant.send(100)
+        sent = plant.senders.read_text().count("\n")
+        plant.until(lambda _: received(plant) == sent)
         plant.publish(*[b"garbage"] * 6, partition_key="wrist-broken")
-        assert "5 of the last" not in stopped(plant)
-        before = plant.until(lambda r: r.batched > 0).batched
+        assert "6 of the last 10 events of stream motion" in stopped(plant)
+        plant.until(lambda r: r.batched == sent)  # by age, in the one that stopped too
         plant.send(100, sensors=12)
-        plant.until(lambda r: r.batched > before + 20)
+        plant.until(lambda r: r.batched > sent + 20)
         assert not plant.report(against=False).wrong
 
 
@@ -159,17 +161,22 @@ def stopped(plant: Plant) -> str:
     """Wait until a partition says that it stopped; give its words."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        reasons = ready(plant)
+        reasons = page(plant, "readyz")
         if "stopped" in reasons:
             return reasons
         time.sleep(0.2)
     raise AssertionError((plant.folder / "one.log").read_text()[-3_000:])
 
 
-def ready(plant: Plant) -> str:
+def received(plant: Plant) -> int:
+    lines = [line for line in page(plant, "metrics").splitlines() if line[:1] != "#"]
+    return sum(int(float(x.split()[-1])) for x in lines if "events_received_total{" in x)
+
+
+def page(plant: Plant, name: str) -> str:
     try:
         port = json.loads((plant.folder / "http.json").read_text())["port"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}") as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
