@@ -189,7 +189,6 @@ def test_every_fault_is_told_at_once_also_what_settings_say_together(tmp_path: P
         ("a: &a [*a]", "a: no such setting"),
         ("streams: &a {b: *a}", "streams.b"),
         ("a: [" * 2000, "cannot be read as YAML"),
-        (stream() + "retention: {bundles: keep}", "retention: comes with a later version"),
         (
             stream() + "jobs: {a: {flow: X, over: motion, schedule: '0 * * * *'}}",
             "jobs.a.schedule: comes with a later version",
