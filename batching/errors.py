@@ -4,9 +4,11 @@ BatchError
 ├── SettingError            stop at start-up; the operator corrects a setting
 ├── Transient               try again with backoff; the call may have been applied
 │   ├── BufferUnavailable   Redis did not answer
+│   │   └── BufferFull      Redis has no memory for an append: seal, commit, then try again
 │   ├── StoreUnavailable    Blob Storage or the folder did not answer
 │   ├── LauncherUnavailable the cluster or this machine could not be asked to start a run
 │   └── LauncherBusy        as many runs as allowed are running; nothing was started
+├── Leaving                 the partition is left before its events found room: drop them
 ├── Reattach                forget the partition's state in memory and attach again
 ├── LogTrimmed              manifests that a job has not been handed were deleted
 ├── CorruptBuffer           what lies in Redis cannot be read: wipe the partition, attach again
@@ -34,6 +36,10 @@ class BufferUnavailable(Transient):
     """Redis did not answer in time."""
 
 
+class BufferFull(BufferUnavailable):
+    """Redis took nothing of an append, since its memory is full; it still lets go."""
+
+
 class StoreUnavailable(Transient):
     """The blob store did not answer in time."""
 
@@ -44,6 +50,10 @@ class LauncherUnavailable(Transient):
 
 class LauncherBusy(Transient):
     """No run can start now; nothing was started."""
+
+
+class Leaving(BatchError):
+    """Nothing was appended; whoever owns the partition next reads the events again."""
 
 
 class Reattach(BatchError):

@@ -48,6 +48,8 @@ POINTS: Mapping[str, str] = {
     "seal.after": "They are sealed; the owner still believes them open.",
     "drain.before": "A drain was asked for; all buffers are open.",
     "drain.after": "Some or all are sealed; the owner still believes them open.",
+    "pressure.before": "More is held than may be, and batches are chosen; they are open.",
+    "pressure.after": "Those are sealed; the owner still believes them open.",
     # PROTOCOL D, commit
     "peek": "Sealed buffers have been read; nothing of them is written.",
     "data.before": "A bundle is laid out; it is not in the store.",

@@ -24,6 +24,7 @@ class SealReason(str, Enum):
     MAX_CHUNKS = "max_chunks"
     MAX_AGE = "max_age"
     DRAIN = "drain"
+    PRESSURE = "pressure"  # more was held than may be: `limits` in the settings
     RESYNC = "resync"  # another owner was here: what this one believed of the buffer was wrong
 
 

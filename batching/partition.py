@@ -6,7 +6,8 @@ remembers may be wrong at any time; then it is dropped and read again (`Reattach
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,8 +15,10 @@ import structlog
 
 from batching import names
 from batching.commit import PEEK_BYTES, Committer, StreamFormat
-from batching.errors import Reattach
+from batching.errors import BufferFull, Leaving, Reattach
 from batching.failpoints import reached
+from batching.governor import Governor
+from batching.holding import Holding
 from batching.horizon import Horizon
 from batching.identity import check_identity
 from batching.janitor import Janitor
@@ -25,6 +28,7 @@ from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.parking import Parker
 from batching.policy import SealPolicy
 from batching.ports import Appended, Buffer, Clock, Low
+from batching.pressure import Amount
 from batching.replay import Replay, ReplayBound
 from batching.retention import Retention
 from batching.retry import answered
@@ -71,6 +75,7 @@ class Hooks:
     committed: Callable[[], None] = lambda: None
     checkpoint: Callable[[int], Awaitable[None]] | None = None
     sealing: "asyncio.Event" = field(default_factory=asyncio.Event)
+    governor: Governor = field(default_factory=Governor)  # one for all partitions of a process
 
 
 class Partition:
@@ -106,6 +111,8 @@ class Partition:
         self._view = View(-1, 0)
         self._version: str | None = None
         self._states = States(rules.policy)
+        self._holding = Holding(record.partition, self._states, lambda: self._view.pieces)
+        self._governor, self._leaving = hooks.governor, asyncio.Event()
         self._appending = asyncio.Lock()  # one append or sweep at a time: both change states
         self._draining = False
         self._maintained_ns = self._looked_ns = 0
@@ -148,6 +155,7 @@ class Partition:
             self.replay.appended(*oldest)
         self._looked_ns = self._clock.steady_ns()
         self._hooks.sealing.set()
+        self._governor.join(self._holding)
         await reached("attach.after")
         log.info("attached", manifest=self._view.next, w=self.acked, open=len(self._states))
         return self.acked
@@ -171,8 +179,17 @@ class Partition:
     async def _read_states(self) -> None:
         self._states.reset(await answered(self._buffer.opened))
 
+    def leave(self) -> None:
+        """Let who waits for room give up: the partition is about to be left."""
+        self._leaving.set()
+        self._governor.moved()
+
+    def left(self) -> None:
+        """Count what is here no longer: somebody else owns it, or nobody."""
+        self._governor.leave(self._holding)
+
     async def append(self, elements: Sequence[Element], upto: int, enqueued_ns: int) -> None:
-        """Add the elements of all events in (acked, upto] to the open buffers.
+        """Add the elements of all events in (acked, upto] to the open buffers, once they fit.
 
         Args:
             elements: of all events after `acked`, in order of their numbers.
@@ -181,8 +198,25 @@ class Partition:
 
         Raises:
             Reattach: Redis lost something.
+            Leaving: the partition is being left, and there was no room; nothing was appended.
 
         """
+        size = sum(len(element.body) for element in elements)
+        keys = {element.key for element in elements}
+        wanted = partial(self._wanted, size, keys)
+        while True:
+            async with self._governor.room(wanted, self._leaving):
+                with suppress(BufferFull):
+                    await self._append(elements, upto, enqueued_ns)
+                    return
+            if self._leaving.is_set():
+                raise Leaving
+            await self._governor.full()
+
+    def _wanted(self, size: int, keys: Iterable[Key]) -> Amount:
+        return Amount(size, self._holding.opened_by(keys))
+
+    async def _append(self, elements: Sequence[Element], upto: int, enqueued_ns: int) -> None:
         async with self._appending:
             if upto <= self.acked:
                 return
@@ -194,7 +228,8 @@ class Partition:
             planned = self._states.plan(fresh)
             await reached("append.before")
             answer = await answered(
-                lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1)
+                lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1),
+                unless=(BufferFull,),
             )
             await reached("append.after")
             if answer.outcome is Appended.GAP:
@@ -241,7 +276,9 @@ class Partition:
         return declared
 
     def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
+        before, brought = self._holding.believed(), sum(len(group.body) for group in planned.groups)
         self._states.keep(planned, resynced)
+        self._holding.sealed(before, planned.sealed + len(resynced), brought)
         self._metrics.resynced.inc(len(resynced))
         now = self._hub_now_ns()
         if self.horizon.live(now):
@@ -286,13 +323,28 @@ class Partition:
             await reached("seal.before")
             swept = await answered(lambda: self._buffer.sweep(horizon_us, SWEEP_LIMIT))
             await reached("seal.after")
-            self._states.drop(key for key, _ in swept.sealed)
+            self._dropped([key for key, _ in swept.sealed])
             self._states.believe_due(swept.next_due_us)
         if self.horizon.live(now):
             for _, due_us in swept.sealed:
                 self._metrics.lateness.observe(max(0, now // 1_000 - due_us) / 1e6)
-        if swept.sealed:
+
+    def _dropped(self, keys: Sequence[Key]) -> None:
+        before = self._holding.believed()
+        self._states.drop(keys)
+        self._holding.sealed(before, before.batches - len(self._states))
+        if keys:
             self._hooks.sealing.set()
+
+    async def seal_pressed_forever(self) -> None:
+        """Seal what the governor chose, because the process holds too much."""
+        while True:
+            keys = await self._holding.pressed(SWEEP_LIMIT)
+            async with self._appending:
+                await reached("pressure.before")
+                await answered(partial(self._buffer.seal_keys, SealReason.PRESSURE, keys))
+                await reached("pressure.after")
+                self._dropped(keys)
 
     async def seal_all(self) -> int:
         """Seal every open buffer, as `drain`; give how many there were."""
@@ -302,7 +354,7 @@ class Partition:
             async with self._appending:
                 keys = await answered(lambda: self._buffer.seal_open(SealReason.DRAIN, SWEEP_LIMIT))
                 await reached("drain.after")
-                self._states.drop(keys)
+                self._dropped(keys)
             total += len(keys)
             if not keys:
                 return total
@@ -333,7 +385,7 @@ class Partition:
             return
         age_ns = max(0, self._clock.now_ns() - low.first_sealed_us * 1_000)
         wait_ns = self._rules.linger_ns - age_ns
-        while wait_ns > 0 and not self._draining:
+        while wait_ns > 0 and not self._draining and not self._governor.waiting:
             step = min(wait_ns, LINGER_STEP_NS)
             await self._clock.sleep(step / 1e9)
             wait_ns -= step
@@ -354,7 +406,10 @@ class Partition:
 
     async def _low(self) -> Low:
         acked = self.acked  # before the call: an append may be answered meanwhile
+        asked = self._holding.asked()
         low = await answered(self._buffer.low)
+        self._holding.told(asked, low)
+        self._governor.moved()
         if low.w < acked:
             raise Reattach(f"Redis has events up to {low.w} only, it had {acked}")
         self._gauges(low)
@@ -364,8 +419,7 @@ class Partition:
         partition = self._log.partition
         self._metrics.open_sensors.labels(partition).set(len(self._states))
         pieces = self._view.pieces
-        open_bytes = max(0, self._states.open_bytes() - pieces.bytes)
-        self._metrics.open_bytes.labels(partition).set(open_bytes)
+        self._metrics.open_bytes.labels(partition).set(self._holding.open().size_bytes)
         self._metrics.sealed_waiting.labels(partition).set(low.sealed)
         self._metrics.checkpoint.labels(partition).set(max(0, low.w - self._view.checkpoint))
         self._metrics.checkpoint_seconds.labels(partition).set(self.replay.seconds(low.lo))

@@ -81,6 +81,10 @@ class Pieces:
         """Give the key's pieces, rising."""
         return [self._piece(code) for code in self._codes(key)]
 
+    def size_of(self, key: Key) -> int:
+        """Give the bytes of the key's pieces."""
+        return sum(self._number("length", code) for code in self._codes(key))
+
     def shell(self, key: Key) -> Shell:
         """Give the open buffer that the key's pieces stand for."""
         pieces = self.of(key)

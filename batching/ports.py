@@ -204,7 +204,12 @@ class Buffer(Protocol):
     async def append(
         self, prev: int, last: int, groups: Sequence[Group], manifest: int = -1
     ) -> AppendAnswer:
-        """Add everything in (prev, last]; refused unless w equals prev."""
+        """Add everything in (prev, last]; refused unless w equals prev.
+
+        Raises:
+            BufferFull: no memory; nothing was done, and the other calls still work.
+
+        """
         ...
 
     async def sweep(self, horizon_us: int, limit: int) -> Swept:
@@ -213,6 +218,10 @@ class Buffer(Protocol):
 
     async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
         """Seal up to `limit` open buffers whatever their due time."""
+        ...
+
+    async def seal_keys(self, reason: SealReason, keys: Sequence[Key]) -> tuple[Key, ...]:
+        """Seal the open buffers of these keys; give those that there were."""
         ...
 
     async def low(self) -> Low:

@@ -29,12 +29,21 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Repeat a call until the server answers, waiting longer each time, at most five seconds."""
+async def answered(
+    call: Callable[[], Awaitable[Answer]], *, unless: tuple[type[Transient], ...] = ()
+) -> Answer:
+    """Repeat a call until the server answers, waiting longer each time, at most five seconds.
+
+    Raises:
+        Transient: one of those in `unless`, which the caller wants to know of.
+
+    """
     wait, failures = FIRST_WAIT_SECONDS, 0
     while True:
         try:
             answer = await call()
+        except unless:
+            raise
         except Transient as error:
             heed_cancellation()
             failures += 1

@@ -6,7 +6,7 @@ is wrong and seals the buffer: a batch may be smaller than asked, never wrong.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from batching.model import Element, SealReason
@@ -81,9 +81,16 @@ class States:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._open
+
     def open_bytes(self) -> int:
         """Encoded bytes in open buffers."""
         return self._open_bytes
+
+    def batches(self) -> Iterator[tuple[Key, BatchState]]:
+        """List open buffers and what their triggers count."""
+        return ((key, state) for key, (_, state) in self._open.items())
 
     def reset(self, found: Iterable[OpenBuffer]) -> None:
         """Believe what Redis says."""

@@ -12,8 +12,9 @@ from typing import Any
 
 import structlog
 
-from batching.errors import CorruptBuffer, Reattach
+from batching.errors import CorruptBuffer, Leaving, Reattach
 from batching.failpoints import reached
+from batching.governor import Governor
 from batching.model import Element
 from batching.partition import Partition
 from ingest.classify import Classified, Classifier
@@ -45,6 +46,7 @@ class Parts:
     classifier: Classifier
     metrics: IngestMetrics
     build: Callable[[str], Partition]
+    governor: Governor
     silent_seconds: float = 60.0
     read: Callable[[str, Any], Event] = event_of
     stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
@@ -130,6 +132,7 @@ class Consumer:
                     await self._owner.wipe()
                 finally:
                     self.attached.clear()
+                    self._owner.left()
             log.info("partition left")
 
     async def _own(self, owner: Partition) -> None:
@@ -141,11 +144,13 @@ class Consumer:
             tasks = [
                 group.create_task(self._receive(owner), name="receive"),
                 group.create_task(owner.sweep_forever(), name="sweep"),
+                group.create_task(owner.seal_pressed_forever(), name="pressure"),
                 group.create_task(owner.commit_forever(), name="commit"),
                 group.create_task(owner.janitor.tidy_forever(), name="tidy"),
                 group.create_task(self._watch_lag(owner), name="lag"),
             ]
             await self._stop.wait()
+            owner.leave()
             async with self._taking:
                 for task in tasks:
                     task.cancel()
@@ -196,7 +201,10 @@ class Consumer:
         try:
             async with asyncio.timeout(None) as self._silence:
                 await self._parts.source.receive(
-                    self.partition, lambda: owner.acked, _Link(self, owner).arrived
+                    self.partition,
+                    lambda: owner.acked,
+                    _Link(self, owner).arrived,
+                    at_most=self._parts.governor.link_events,
                 )
         except TimeoutError:
             if self._silence is None or not self._silence.expired():
@@ -216,23 +224,32 @@ class Consumer:
         log.error("intake stopped", stream=stop.stream, why=stop.told())
 
     async def take(self, owner: Partition, raws: Sequence[Any]) -> None:
+        """Append events, once there is room for them; hold them for ever if we leave before."""
+        try:
+            async with self._taking, self._parts.governor.handling(len(raws), self._stop):
+                await self._append(owner, raws)
+        except Leaving:
+            # Not appended, so nothing that comes after may be: wait here to be cancelled.
+            await asyncio.Event().wait()
+
+    async def _append(self, owner: Partition, raws: Sequence[Any]) -> None:
         """Decode events and append them, a few megabytes a call."""
-        async with self._taking:
-            await reached("receive")
-            slice_ = _Slice(owner, self._tally)
-            for raw in raws:
-                event = self._parts.read(self.partition, raw)
-                if event.sequence_number <= slice_.upto:
-                    continue  # a link that was opened again may repeat its last event
-                if event.sequence_number > slice_.upto + 1:  # numbers have no gaps, unless
-                    await slice_.append()  # retention passed while nothing was received
-                    await self._parts.standing.check(self.partition, owner.acked)
-                found = self._parts.classifier.classify(event)
-                self._judge.look(event.sequence_number, found)
-                slice_.add(event, found)
-                if slice_.size > SLICE_BYTES:
-                    await slice_.append()
-            await slice_.append()
+        await reached("receive")
+        most = min(SLICE_BYTES, self._parts.governor.slice_bytes)
+        slice_ = _Slice(owner, self._tally)
+        for raw in raws:
+            event = self._parts.read(self.partition, raw)
+            if event.sequence_number <= slice_.upto:
+                continue  # a link that was opened again may repeat its last event
+            if event.sequence_number > slice_.upto + 1:  # numbers have no gaps, unless
+                await slice_.append()  # retention passed while nothing was received
+                await self._parts.standing.check(self.partition, owner.acked)
+            found = self._parts.classifier.classify(event)
+            self._judge.look(event.sequence_number, found)
+            slice_.add(event, found)
+            if slice_.size > most:
+                await slice_.append()
+        await slice_.append()
 
     async def _watch_lag(self, owner: Partition) -> None:
         """Measure how far the hub is ahead; open the link anew if it is, and nothing comes."""

@@ -19,8 +19,13 @@ class Feed(Protocol):
         partition: str,
         after: Callable[[], int],
         handler: Callable[[Sequence[Any]], Awaitable[None]],
+        *,
+        at_most: int | None = None,
     ) -> None:
-        """Hand over lists of events after a number, until something is wrong."""
+        """Hand over lists of events after a number, until something is wrong.
+
+        `at_most` bounds the events that are here and not through the handler.
+        """
         ...
 
     async def renew(self) -> None:

@@ -18,16 +18,19 @@ from batching import failpoints
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.local_launcher import LocalLauncher
-from batching.adapters.redis_server import open_server
+from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
 from batching.errors import BatchError, SettingError, StoreUnavailable
+from batching.governor import Governor
 from batching.identity import open_store, read_store
 from batching.metrics import BatchingMetrics
+from batching.metrics_pressure import PressureMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.partition import Rules
 from batching.ports import BlobStore
+from batching.pressure import within
 from batching.replay import ReplayBound
 from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
@@ -59,6 +62,7 @@ class Metrics:
     batching: BatchingMetrics
     dispatch: DispatchMetrics
     store: StoreMetrics
+    pressure: PressureMetrics
 
 
 def metrics() -> Metrics:
@@ -70,6 +74,7 @@ def metrics() -> Metrics:
         BatchingMetrics(registry),
         DispatchMetrics(registry),
         StoreMetrics(registry),
+        PressureMetrics(registry),
     )
 
 
@@ -89,6 +94,7 @@ class Parts:
     ownership: CheckpointStore
     classifier: Classifier
     rules: Rules
+    governor: Governor
     jobs: tuple[Job, ...]
     launcher: LocalLauncher
 
@@ -187,6 +193,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
         await _open_ownership(settings, stack),
         classifier,
         _rules(settings),
+        await _governor(settings, redis, measured.pressure),
         jobs,
         launcher,
     )
@@ -207,6 +214,22 @@ def _rules(settings: Settings) -> Rules:
         retention=settings.retention.plain(),
         replay_bound=ReplayBound(settings.replay_bound.events, settings.replay_bound.time.ns),
     )
+
+
+async def _governor(settings: Settings, redis: Any, measured: PressureMetrics) -> Governor:
+    """Bound what is held by the settings, and by what Redis has."""
+    asked, has = settings.limits.bounds(), await memory_bytes(redis)
+    bounds = within(asked, has)
+    for name in ("open_bytes", "open_sensors"):
+        if getattr(bounds, name) < getattr(asked, name):
+            log.warning(
+                "a limit is more than Redis has memory for; a lower one is used",
+                limit=f"limits.{name}",
+                asked=getattr(asked, name),
+                used=getattr(bounds, name),
+                redis_bytes=has,
+            )
+    return Governor(bounds, measured)
 
 
 def _launcher(settings: Settings) -> LocalLauncher:

@@ -49,7 +49,14 @@ class RedriveSource:
             raise SourceUnavailable(f"partition {partition}: {error}") from error
         return PartitionFacts(0, self._end - 1, empty=self._end == 0)
 
-    async def receive(self, _partition: str, after: Callable[[], int], handler: Handler) -> None:
+    async def receive(
+        self,
+        _partition: str,
+        after: Callable[[], int],
+        handler: Handler,
+        *,
+        at_most: int | None = None,  # noqa: ARG002 - what one object holds is little
+    ) -> None:
         """Hand over events after a sequence number, as long as nothing is wrong.
 
         Raises:

@@ -127,6 +127,7 @@ class _Service:
                 self._balancer.run(balanced, self._fleet.own), name="balance"
             )
             watching = group.create_task(self._hub_watch().run(), name="hub-watch")
+            looking = group.create_task(self._parts.governor.look_forever(), name="limits")
             log.info("service started", port=port, partitions=len(self._parts.partitions))
             ready(port)
             await _first(stop, dispatching, balancing)
@@ -140,6 +141,7 @@ class _Service:
             dispatched.set()
             await dispatching
             await self._parts.launcher.close()
+            looking.cancel()
             await http.close()
         log.info("service stopped")
 
@@ -165,6 +167,7 @@ class _Service:
             parts.classifier,
             parts.metrics.ingest,
             self.owner,
+            parts.governor,
             float(parts.settings.receive.silent_after),
             read=as_it_is if ours else event_of,
             # what comes back was set aside before: there is no hub to be emptied
@@ -191,6 +194,7 @@ class _Service:
                 last_enqueued=partial(self._last_enqueued, partition),
                 committed=self._dispatcher.kick,
                 checkpoint=None if partition == REDRIVE else partial(self._tell_scalers, partition),
+                governor=parts.governor,
             ),
         )
 

@@ -147,13 +147,22 @@ class Source:
             bool(found["is_empty"]),
         )
 
-    async def receive(self, partition: str, after: Callable[[], int], handler: Handler) -> None:
+    async def receive(
+        self,
+        partition: str,
+        after: Callable[[], int],
+        handler: Handler,
+        *,
+        at_most: int | None = None,
+    ) -> None:
         """Receive events after a sequence number, opening the link anew after every error.
 
         Args:
             partition: its id.
             after: the number after which to begin, asked again at each opening.
             handler: is awaited with each list of events; while it works, nothing more comes.
+            at_most: events that may be here and not through the handler, at least 2; bounds
+                what is fetched ahead and handed over at once below what was set.
 
         Raises:
             SourceUnavailable: the link broke; open it again.
@@ -161,10 +170,11 @@ class Source:
 
         """
         feed = _Feed(handler)
+        half = (at_most or 2 * max(self._prefetch, self._batch)) // 2
         # without repetitions: the SDK would open a broken link again by itself, at an offset that
         # means nothing in a hub that was created anew meanwhile, and nobody would ask
         async with self._address.client(retries=0) as client:
-            task = asyncio.create_task(self._open(client, partition, after(), feed))
+            task = asyncio.create_task(self._open(client, partition, after(), feed, half))
             try:
                 await asyncio.wait({task, feed.trouble}, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
@@ -177,7 +187,7 @@ class Source:
             feed.trouble.result()
 
     async def _open(
-        self, client: EventHubConsumerClient, partition: str, after: int, feed: "_Feed"
+        self, client: EventHubConsumerClient, partition: str, after: int, feed: "_Feed", half: int
     ) -> None:
         await client.receive_batch(
             feed.on_batch,
@@ -185,8 +195,8 @@ class Source:
             # 0 is taken for "none" by 5.15.1, so the first number wanted, inclusive; never 0
             starting_position="-1" if after < 0 else after + 1,
             starting_position_inclusive=after >= 0,
-            prefetch=self._prefetch,
-            max_batch_size=self._batch,
+            prefetch=min(half, self._prefetch),
+            max_batch_size=min(half, self._batch),
             on_error=feed.on_error,
         )
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from redis import exceptions as refused
 
 from batching.adapters.redis_server import Client
-from batching.errors import BufferUnavailable, CorruptBuffer
+from batching.errors import BufferFull, BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS
@@ -43,7 +43,6 @@ _UNAVAILABLE = (
     refused.ConnectionError,
     refused.TimeoutError,
     refused.ReadOnlyError,
-    refused.OutOfMemoryError,
     refused.ClusterError,
     refused.TryAgainError,
     refused.MovedError,
@@ -124,6 +123,11 @@ class RedisBuffer:
         """Seal up to `limit` open buffers whatever their due time."""
         return _keys(await self._run("seal_open", reason.value, limit, self._now_us()))
 
+    async def seal_keys(self, reason: SealReason, keys: Sequence[Key]) -> tuple[Key, ...]:
+        """Seal the open buffers of these keys; give those that there were."""
+        texts = (key.text() for key in keys)
+        return _keys(await self._run("seal_keys", reason.value, self._now_us(), *texts))
+
     async def low(self) -> Low:
         """Give w and what is not durable yet; above 1,000 sealed buffers, bytes are estimated."""
         w, lo, sealed, size_bytes, oldest, manifest = await self._run("low", _PAGE)
@@ -198,6 +202,8 @@ class RedisBuffer:
 def _translated(call: str, error: Exception) -> Exception:
     """Say what the caller can do about it; what means a bug stays as it is."""
     text = str(error)
+    if isinstance(error, refused.OutOfMemoryError):
+        return BufferFull(f"Redis did not {call}: {text}")
     if isinstance(error, _UNAVAILABLE) or text.startswith(_BUSY):
         return BufferUnavailable(f"Redis did not {call}: {text or type(error).__name__}")
     if isinstance(error, refused.ResponseError) and text.startswith("TORN"):

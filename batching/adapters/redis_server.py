@@ -108,6 +108,23 @@ async def check_server(client: Client, url: str = "the server") -> bool:
     return bool(info.get("cluster_enabled"))
 
 
+async def memory_bytes(client: Client) -> int | None:
+    """Give what a server may take: `maxmemory`, else the machine's; of a cluster the least.
+
+    None if it does not say, as some managed ones do not.
+    """
+    try:
+        if isinstance(client, RedisCluster):
+            nodes = await client.info("memory", target_nodes=RedisCluster.PRIMARIES)
+            said = list(nodes.values())
+        else:
+            said = [await client.info("memory")]
+    except (refused.RedisError, OSError) as error:
+        raise BufferUnavailable(f"redis: no answer to INFO memory: {error}") from error
+    each = [int(info.get("maxmemory") or info.get("total_system_memory") or 0) for info in said]
+    return min(each, default=0) or None
+
+
 def _is_refusal(error: BaseException | None) -> bool:
     kinds = (refused.AuthenticationError, refused.NoPermissionError)
     while error is not None and not isinstance(error, kinds):

@@ -29,6 +29,7 @@ from ingest.settings.kinds import (
     Text,
     Wait,
 )
+from ingest.settings.limits import Limits
 from ingest.settings.places import Blobs, Redis
 from ingest.settings.source import IotHub, Source
 from ingest.settings.stream import Stream
@@ -193,6 +194,7 @@ class Settings(Part):
     )
     ownership: Ownership = Field(default=Ownership(), description="Who reads which partition.")
     receive: Receive = Field(default=Receive(), description="How events are fetched.")
+    limits: Limits = Field(default=Limits(), description="What may be held at once.")
     http: Http = Field(default=Http(), description="The service's one port.")
     logs: Logs = Field(default=Logs(), description="What the service says.")
     drain_seconds: Span = Field(default=Duration(25), description="Time to finish after SIGTERM.")

@@ -13,6 +13,7 @@ from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.chunk import DeadLetter, encode_dead_letter, encode_samples
 from batching.commit import StreamFormat
+from batching.governor import Governor
 from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, Store
@@ -60,6 +61,7 @@ class Bench:
     replay_bound: ReplayBound = field(default_factory=ReplayBound)
     last_enqueued: int = -1
     hub_answers: bool = True
+    governor: Governor = field(default_factory=Governor)
     metrics: BatchingMetrics = field(default_factory=lambda: BatchingMetrics(CollectorRegistry()))
 
     @property
@@ -86,7 +88,7 @@ class Bench:
             self.metrics,
             rules=self.rules(),
             writer="test",
-            hooks=Hooks(last),
+            hooks=Hooks(last, governor=self.governor),
         )
 
     def rules(self) -> Rules:

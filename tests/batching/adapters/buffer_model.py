@@ -133,6 +133,12 @@ class BufferModel:
             self._seal(key, reason)
         return keys
 
+    async def seal_keys(self, reason: SealReason, keys: Sequence[Key]) -> tuple[Key, ...]:
+        there = tuple(key for key in dict.fromkeys(keys) if key in self._open)
+        for key in there:
+            self._seal(key, reason)
+        return there
+
     async def low(self) -> Low:
         los = [found.lo for found in self._open.values()] + list(self._out_lo.values())
         sealed = list(self._out.values())

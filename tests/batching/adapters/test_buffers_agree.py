@@ -129,6 +129,10 @@ class TwoBuffers(RuleBasedStateMachine):
     def seal_open(self, limit: int) -> None:
         self.both(lambda buffer: buffer.seal_open(SealReason.DRAIN, limit))
 
+    @rule(keys=st.lists(st.sampled_from(KEYS)))
+    def seal_keys(self, keys: list[Key]) -> None:
+        self.both(lambda buffer: buffer.seal_keys(SealReason.PRESSURE, keys))
+
     @rule(max_bytes=st.sampled_from([0, 15, 40]), max_buffers=st.integers(1, 3))
     def peek(self, max_bytes: int, max_buffers: int) -> None:
         self.both(lambda buffer: buffer.peek(max_bytes, max_buffers))

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from batching.adapters import redis_buffer
 from batching.adapters.redis_buffer import NEVER_US, RedisBuffer, prefix, source
 from batching.adapters.redis_server import Client, connect
-from batching.errors import BufferUnavailable, CorruptBuffer
+from batching.errors import BufferFull, BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
 from batching.ports import Appended, Group, Shell
@@ -344,6 +344,7 @@ STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
     ),
     "sweep": lambda buffer: buffer.sweep(5000, 1),
     "seal_open": lambda buffer: buffer.seal_open(SealReason.DRAIN, 9),
+    "seal_keys": lambda buffer: buffer.seal_keys(SealReason.PRESSURE, [A, B]),
     "peek": lambda buffer: buffer.peek(EVERYTHING, 9),
     "ack": lambda buffer: buffer.ack([(1, A, 1), (2, B, 3)], 4),
     "attach": lambda buffer: buffer.attach(6),
@@ -433,10 +434,11 @@ def test_a_list_that_no_script_left_so_is_reported_as_corrupt(redis: Redis) -> N
 def test_a_full_server_refuses_an_append_whole_and_still_lets_go(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0), group(B, 1, 1))
     redis.run(redis.client.config_set("maxmemory", 1))
-    with pytest.raises(BufferUnavailable, match="append"):
+    with pytest.raises(BufferFull, match="append"):
         redis.append(1, group(A, 2, 2, believed=1))
     assert redis.run(redis.buffer.low()).w == 1
-    assert len(redis.run(redis.buffer.seal_open(SealReason.DRAIN, 9))) == 2
+    assert redis.run(redis.buffer.seal_keys(SealReason.PRESSURE, [A])) == (A,)
+    assert redis.run(redis.buffer.seal_open(SealReason.DRAIN, 9)) == (B,)
     sealed = redis.run(redis.buffer.peek(EVERYTHING, 9))
     assert redis.run(redis.buffer.ack([(b.k, b.key, b.last) for b in sealed], 0)) == 2
 

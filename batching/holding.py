@@ -1,0 +1,93 @@
+"""What one partition's owner holds in Redis, as far as it knows, for the process's governor.
+
+Open batches are known from `States`; sealed ones by what the last look at Redis said, and what
+was sealed since. May be wrong for a moment, never for long: each round of commits looks again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from batching.names import Key
+from batching.pieces import Pieces
+from batching.ports import Low
+from batching.pressure import Amount, Open
+from batching.states import States
+
+
+class Holding:
+    """One partition's part of what the process holds, and which batches it was asked to seal."""
+
+    def __init__(self, partition: str, states: States, pieces: Callable[[], Pieces]) -> None:
+        self.partition = partition
+        self._states, self._pieces = states, pieces
+        self._sealed = Amount()  # by this owner, ever
+        self._looked, self._found = Amount(), Amount()  # `_sealed` at the last look; what it found
+        self._pressed: dict[Key, None] = {}  # to be sealed, in this order
+        self._page: list[Key] = []  # being sealed
+        self.pressing = asyncio.Event()
+
+    def open(self) -> Amount:
+        """Give what is open, without what is parked."""
+        size = self._states.open_bytes() - self._pieces().bytes
+        return Amount(max(0, size), len(self._states))
+
+    def believed(self) -> Amount:
+        """Give what is open, parked or not."""
+        return Amount(self._states.open_bytes(), len(self._states))
+
+    def waiting(self) -> Amount:
+        """Give what is sealed and waits for its manifest."""
+        return Amount(
+            max(0, self._found.size_bytes + self._sealed.size_bytes - self._looked.size_bytes),
+            max(0, self._found.batches + self._sealed.batches - self._looked.batches),
+        )
+
+    def open_batches(self) -> Iterator[Open]:
+        """List what is open."""
+        pieces = self._pieces()
+        for key, state in self._states.batches():
+            size = state.size_bytes - pieces.size_of(key)
+            yield Open(self.partition, key, max(0, size), state.opened_ns)
+
+    def sealed(self, before: Amount, batches: int, brought: int = 0) -> None:
+        """Take note that batches were sealed.
+
+        Args:
+            before: what was `believed`.
+            batches: how many were sealed.
+            brought: bytes that the same call appended.
+
+        """
+        size = before.size_bytes + brought - self._states.open_bytes()
+        self._sealed = self._sealed.plus(Amount(size, batches))
+
+    def asked(self) -> Amount:
+        """Give what `told` wants to know: what was sealed when Redis was asked."""
+        return self._sealed
+
+    def told(self, asked: Amount, low: Low) -> None:
+        """Take note of what Redis says it holds sealed."""
+        self._looked, self._found = asked, Amount(low.sealed_bytes, low.sealed)
+
+    def opened_by(self, keys: Iterable[Key]) -> int:
+        """Count the batches that an append of these keys would open."""
+        return sum(key not in self._states or key in self._pressed for key in keys)
+
+    def press(self, keys: Iterable[Key]) -> None:
+        """Ask the owner to seal these soon."""
+        self._pressed.update(dict.fromkeys(keys))
+        self.pressing.set()
+
+    async def pressed(self, limit: int) -> list[Key]:
+        """Wait until something is to be sealed; give up to `limit` keys.
+
+        They count as sealed at the next call.
+        """
+        for key in self._page:
+            self._pressed.pop(key, None)
+        while not self._pressed:
+            self.pressing.clear()
+            await self.pressing.wait()
+        self._page = list(islice(self._pressed, limit))
+        return self._page
