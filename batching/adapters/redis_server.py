@@ -4,7 +4,8 @@ Any Redis from 7.0 on or any Valkey will do, by redis://, rediss:// or unix://; 
 since all keys of a partition share one slot.
 """
 
-from typing import Any, TypeAlias
+import asyncio
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions as refused
@@ -44,7 +45,7 @@ def connect(
     """
     options: dict[str, Any] = {
         "decode_responses": False,
-        "socket_timeout": timeout_seconds,
+        "socket_timeout": None,  # see _Bounded
         "socket_connect_timeout": timeout_seconds,
     }
     if password is not None:
@@ -56,12 +57,44 @@ def connect(
             f"redis.url: {shown(url)} begins with none of redis://, rediss://, unix://"
         )
     try:
-        if cluster:
-            # One repetition, since a slot that moved is noticed by a call that failed.
-            return RedisCluster.from_url(url, protocol=2, retry=Retry(NoBackoff(), 1), **options)
-        return Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **options)
+        client = _made(url, options, cluster=cluster)
     except ValueError as error:
         raise SettingError(f"redis.url: {shown(url)} cannot be read: {error}") from error
+    client.answer_seconds = timeout_seconds
+    return client
+
+
+def _made(url: str, options: dict[str, Any], *, cluster: bool) -> "_One | _Cluster":
+    if cluster:
+        # One repetition, since a slot that moved is noticed by a call that failed.
+        made = _Cluster.from_url(url, protocol=2, retry=Retry(NoBackoff(), 1), **options)
+        return cast("_Cluster", made)
+    one = _One.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **options)
+    return cast("_One", one)
+
+
+class _Bounded:
+    """Bounds each call by itself.
+
+    The client's own `socket_timeout` sends by `asyncio.wait_for`, which in Python 3.11 swallows
+    a cancellation that comes just when the sending is done: a task that was told to end goes on,
+    and who waits for its end waits for ever.
+    """
+
+    answer_seconds = 5.0
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command and wait for its answer, within the timeout."""
+        async with asyncio.timeout(self.answer_seconds):
+            return await super().execute_command(*args, **options)  # type: ignore[misc]
+
+
+class _One(_Bounded, Redis):  # type: ignore[misc]
+    """One server."""
+
+
+class _Cluster(_Bounded, RedisCluster):  # type: ignore[misc]
+    """A cluster."""
 
 
 async def open_server(

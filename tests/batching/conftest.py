@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
+from batching.adapters.redis_server import connect
 from batching.chunk import DeadLetter, encode_dead_letter, encode_samples
 from batching.commit import StreamFormat
 from batching.governor import Governor
@@ -140,6 +141,6 @@ async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:
     clock = TurnedClock()
     root = FolderStore(folder)
     identity = await open_store(root, clock, start=from_zero, **HUB)
-    async with Redis.from_url(url) as client:
+    async with connect(url) as client:
         yield Bench(root, identity, client, clock)
     await root.close()

@@ -22,7 +22,7 @@ from tests.batching.conftest import Bench, make_bench
 
 Story = Callable[[Bench], Awaitable[None]]
 SIZE = 60  # of one sample, encoded, and a little more
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 20
 
 
 @pytest.fixture

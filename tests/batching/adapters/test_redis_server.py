@@ -13,7 +13,7 @@ import redis
 
 from batching.adapters.embedded_valkey import find_server
 from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.adapters.redis_server import check_server, connect, open_server, shown
+from batching.adapters.redis_server import Client, check_server, connect, open_server, shown
 from batching.errors import BufferUnavailable, SettingError
 from batching.model import SealReason
 from batching.names import Key
@@ -95,6 +95,31 @@ def test_a_silent_server_is_given_up_after_the_timeout() -> None:
         with pytest.raises(BufferUnavailable):
             run(check_server(client, "redis://silent"))
         assert time.monotonic() - began < 2
+
+
+def test_a_task_that_is_cancelled_in_the_middle_of_a_call_ends(valkey: str) -> None:
+    async def asking(client: Client) -> None:
+        for _ in range(1_000):
+            await client.execute_command("PING")
+        await asyncio.Event().wait()
+
+    async def story() -> list[int]:
+        client, alive = connect(valkey), []
+        for n in range(60):
+            task = asyncio.create_task(asking(client))
+            await asyncio.sleep(0.0005)
+            for _ in range(n % 6):  # the send, the read, and between them
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task}, timeout=2)
+            if not task.done():
+                alive.append(n)
+                task.cancel()
+                await asyncio.wait({task})
+        await client.aclose()
+        return alive
+
+    assert run(story()) == []
 
 
 @pytest.mark.parametrize("url", ["http://x:1", "plant7.redis.azure.net:10000", ""])
