@@ -33,6 +33,7 @@ class Blob:
 
     def replace(self, name: str, value: Any, version: int | None) -> int | None:
         kind = "replace settled" if "/runs/" in name else "replace position"
+        kind = "replace trimmed" if "/trimmed/" in name else kind
         if self.objects.get(name, (None, None))[1] != version and guard(kind):
             return None
         self._write(name, value)

@@ -102,20 +102,23 @@ class Dispatcher:
     # --- G1-G3: records
 
     def opened(self, runs: Runs) -> Steps:
-        """Say where the job starts, and make sure that those manifests are still kept.
+        """Say where the job starts, and make sure that those manifests stay.
 
-        Janitors that began before the opening record was there delete below a `first` that
-        they read before; a `first` read after that record is at least as high.
+        A janitor that listed jobs before the opening record was there has said by then what it
+        deletes: whoever has opened a job looks at that, and opens once more above it.
         """
         if runs.next > 0 and not guard("opening"):
             return True
-        first = {}
+        to = dict(runs.vector)
         for p in (yield from self.known_partitions()):
-            position, _ = yield from Log(self.blob, self.names, p).position()
-            first[p] = position.first
-        if runs.next > 0 and all(first[p] <= runs.vector.get(p, 0) for p in first):
+            log = Log(self.blob, self.names, p)
+            if runs.next > 0:
+                below, _ = yield from log.trimmed()
+            else:
+                below = yield from log.oldest()
+            to[p] = max(below, to.get(p, 0))
+        if runs.next > 0 and all(runs.vector.get(p, 0) == n for p, n in to.items()):
             return True
-        to = {**runs.vector, **{p: max(first[p], runs.vector.get(p, 0)) for p in first}}
         yield from self.create(runs, RunRecord(self.names.store, runs.vector, to, (), True))
         return False
 

@@ -78,6 +78,9 @@ GUARDS = {
     "parked listed": "janitor: keeps parked objects listed from `first` on, also without use",
     "parked in flight": "janitor: keeps parked objects of numbers that are not created yet",
     "first before jobs": "janitor: reads the position before it lists the jobs",
+    "said first": "janitor: says what it deletes before it deletes it",
+    "jobs again": "janitor: lists the jobs once more after it has said so",
+    "replace trimmed": "what is trimmed: replaced only if unchanged",
     # what comes back from the dead letters
     "create-only redrive": "re-driven events: create-only",
     "redrive once": "redrive: leaves out what an earlier object holds",
@@ -91,7 +94,7 @@ GUARDS = {
     "vector": "a start from `settled` reads the record before it, too",
     "vector passed on": "a record keeps the vector of partitions that its writer does not know",
     "partitions listed": "a new job learns partitions from the store, not from its settings",
-    "opening": "a new job makes sure that its first manifests are still kept",
+    "opening": "a new job looks at what is trimmed after its opening record",
     "end checks": "next attempt or .failed: only after one more look for a result",
     "name": "the Workflow's name follows from the record",
     "receipt": "a receipt once a Workflow is started",

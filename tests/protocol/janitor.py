@@ -18,7 +18,7 @@ class Janitor:
     """Learns jobs by listing their runs, never from a configuration."""
 
     def __init__(self, world: "World") -> None:
-        self.world, self.blob = world, world.blob
+        self.world, self.blob, self.rnd = world, world.blob, world.rnd
         self.runs: dict[str, Runs] = {}
         self.retired: set[str] = set()
 
@@ -39,14 +39,31 @@ class Janitor:
         if not guard("first before jobs"):
             first = yield from self.firsts(partitions)
         for p in partitions:
-            vectors = (
-                [x.vector.get(p, 0) for x in self.runs.values()] if guard("undispatched") else []
-            )
-            yield from self.delete_manifests(p, min([first[p], *vectors]))
+            yield from self.trim(p, first[p])
             yield from self.delete_orphans(p)
+
+    def trim(self, p: str, first: int) -> Steps:
+        """Say what is going to be deleted, look at the jobs once more, and delete."""
+        said, version = yield from Log(self.blob, self.names, p).trimmed()
+        below = min([first, *self.vectors(p)])
+        if below > said:
+            below = self.rnd.randint(said + 1, below)  # what is old enough
+            if guard("said first"):
+                name = self.names.trimmed(p)
+                if (yield from call(self.blob.replace, name, below, version)) is None:
+                    return  # another janitor is at work
+        else:
+            below = said
+        if guard("jobs again"):
+            yield from self.learn_jobs()
+        yield from self.delete_manifests(p, min([below, *self.vectors(p)]))
+        if not guard("said first"):
+            yield from call(self.blob.replace, self.names.trimmed(p), below, version)
 
     def vectors(self, p: str) -> list[int]:
         """Give what each job has taken of a partition; one that is retired lets go."""
+        if not guard("undispatched"):
+            return []
         holding = (runs for job, runs in self.runs.items() if job not in self.retired)
         return [runs.vector.get(p, 0) for runs in holding]
 

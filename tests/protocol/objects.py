@@ -101,6 +101,9 @@ class Names:
     def position(self, p: str) -> str:
         return f"{self.root}/position/{p}"
 
+    def trimmed(self, p: str) -> str:
+        return f"{self.root}/trimmed/{p}"
+
     def run(self, job: str, n: int) -> str:
         return f"{self.root}/runs/{job}/{n:012d}"
 

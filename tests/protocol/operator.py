@@ -32,7 +32,7 @@ def change_rules(world: "World") -> None:
     if guard("drain"):
         drain(world)
     for p, events in world.hub.items():
-        seen = world.visible[p]
+        seen = world.visible[p] if p in world.partitions else 0  # nobody has read it yet
         known = world.truth.true[p] if world.truth is not None else {}
         for key, numbers in known.items():
             known[key] = [number for number in numbers if number < seen]

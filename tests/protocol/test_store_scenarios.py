@@ -173,17 +173,51 @@ def opening() -> None:
     assert jobs.all_recorded(), "manifests are gone that the job had not read"
 
 
-def first_before_jobs() -> None:
-    """A job opens between the janitor's listing and its look at the position."""
-    made = world(9, max_events=1)
+def jobs_again() -> None:
+    """A job opens, and looks, between the janitor's listing and its word on what it deletes."""
+    made = world(20, max_events=1)
     a = Hand(made).attach()
     jobs = Jobs(a)
-    committed(a, range(1, 10))
+    committed(a, range(1, 21))
+    a.maintain()
+    tidying = run(janitor(a).tidy(), stop_before="replace")
+    for _ in range(3):
+        run(jobs.dispatcher.serve(jobs.job))  # opens, looks, takes some of twenty manifests
+    run(tidying)
+    jobs.serve()
+    assert jobs.all_recorded(), "manifests are gone that the job had not read"
+
+
+def first_before_jobs() -> None:
+    """A job opens between the janitor's listing and its look at the position."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    jobs = Jobs(a)
+    committed(a, range(1, 21))
     tidying = run(janitor(a).tidy(), stop_before="get_versioned", count=3)
-    run(jobs.dispatcher.serve(jobs.job))  # opens
-    run(jobs.dispatcher.serve(jobs.job))  # takes six manifests of nine
+    for _ in range(3):
+        run(jobs.dispatcher.serve(jobs.job))
     a.maintain()
     run(tidying)
+    jobs.serve()
+    assert jobs.all_recorded(), "manifests are gone that the job had not read"
+
+
+def replace_trimmed() -> None:
+    """A janitor that slept says less than another has said meanwhile, and is deleting."""
+    made = world(20, max_events=1)
+    a = Hand(made).attach()
+    jobs = Jobs(a)
+    committed(a, range(1, 6))
+    a.maintain()
+    saying = run(janitor(a).tidy(), stop_before="replace")
+    committed(a, range(6, 19))
+    a.maintain()
+    deleting = run(janitor(a).tidy(), stop_before="delete")
+    run(saying)
+    for _ in range(3):
+        run(jobs.dispatcher.serve(jobs.job))
+    run(deleting)
     jobs.serve()
     assert jobs.all_recorded(), "manifests are gone that the job had not read"
 
@@ -200,7 +234,10 @@ SCENARIOS = [
     Scenario(("position id",), foreign_position, IDS_INSIDE),
     Scenario(("log id",), foreign_manifest, IDS_INSIDE),
     Scenario(("opening",), opening),
-    Scenario(("first before jobs",), first_before_jobs),
+    Scenario(("said first",), opening),
+    Scenario(("jobs again",), jobs_again),
+    Scenario(("first before jobs", "jobs again"), first_before_jobs),
+    Scenario(("replace trimmed",), replace_trimmed),
 ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from tests.protocol.blob_model import Blob
 from tests.protocol.calls import Gone, Steps, WrongStore, call
 from tests.protocol.guards import guard
-from tests.protocol.objects import STORE, Entry, Key, Names, Piece, Position, index_of
+from tests.protocol.objects import STORE, Entry, Key, Names, Piece, Position, index_of, number_in
 
 Indexes = Mapping[str, Sequence[Piece]]
 
@@ -131,6 +131,20 @@ class Log:
         if value is None or (value.store != self.names.store and guard("position id")):
             value = Position(self.names.store, -1, 0)
         return value, version
+
+    def trimmed(self) -> Steps:
+        """Read below which number manifests are deleted or will be, and the version of that."""
+        found = yield from call(self.blob.get_versioned, self.names.trimmed(self.p))
+        return found or (0, None)
+
+    def oldest(self) -> Steps:
+        """Give the oldest manifest that is there and stays there."""
+        prefix = self.names.manifest(self.p, 0).removesuffix(f"{0:012d}")
+        names = yield from call(self.blob.names, prefix)
+        position, _ = yield from self.position()
+        below, _ = yield from self.trimmed()
+        oldest = number_in(names[0]) if names else position.first
+        return max(below, min(oldest, position.first))
 
     def read(self) -> Steps:
         """Read the position, the manifests behind it, and the position again.
