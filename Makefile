@@ -31,6 +31,9 @@ test-faults: setup  ## real servers, disks, clocks and processes broken from out
 crash-test: setup  ## kill the service at each step of the protocol, alone and in pairs; verify (15 minutes)
 	@$(BIN)/python -m tests.crash --seed 1
 
+model: setup  ## search the protocol's models completely (needs spin and gcc; half an hour of one core)
+	@$(BIN)/python -m tests.protocol.model_check && $(BIN)/python -m tests.protocol.model_check --mutants
+
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
 
@@ -41,4 +44,4 @@ MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz
+.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz model
