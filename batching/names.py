@@ -5,7 +5,7 @@ Runs on Python 3.10 too, since flows read the store with it.
 
 import re
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 BLOCK = 10_000
 DEAD_STREAM = "_dead"
@@ -31,7 +31,9 @@ class Key(NamedTuple):
     def parse(cls, text: str) -> "Key":
         """Read back what `text` spelled."""
         stream, _, sensor = text.partition("/")
-        return cls(stream, unquote(sensor))
+        if "%" in sensor:  # `unquote` takes twice as long, and there may be a million of them
+            sensor = unquote_to_bytes(sensor).decode("utf-8", "replace")
+        return cls(stream, sensor)
 
 
 DEAD = Key(DEAD_STREAM, "_")

@@ -102,12 +102,10 @@ async def read_pieces(store: BlobStore, pieces: Sequence[Piece]) -> Fronts:
             begin = piece.offset - span.offset
             content[piece.data, piece.offset] = memoryview(raw)[begin : begin + piece.length]
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for span in spans(pieces):
-                group.create_task(read(span))
-    except* (Gone, CorruptObject) as error:
-        raise error.exceptions[0] from None
+    # no task group: one that fails leaves its own task marked as cancelled in Python 3.11
+    for failed in await asyncio.gather(*map(read, spans(pieces)), return_exceptions=True):
+        if failed is not None:
+            raise failed
     fronts: dict[Key, list[Parked]] = {}
     for piece in pieces:
         fronts.setdefault(piece.key, []).append(Parked(piece, content[piece.data, piece.offset]))

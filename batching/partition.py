@@ -27,7 +27,7 @@ from batching.model import Element, LostReason, Position, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.parking import Parker
 from batching.policy import SealPolicy
-from batching.ports import Appended, Buffer, Clock, Low
+from batching.ports import Appended, Buffer, Clock, Low, OpenBuffer
 from batching.pressure import Amount
 from batching.replay import Replay, ReplayBound
 from batching.retention import Retention
@@ -144,12 +144,17 @@ class Partition:
         if self._view.next <= acknowledged:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
-        await self._forget_durable()
-        await self._parker.restore(self._view, list(self._view.pieces.keys()))
+        found = await self._without_durable()
+        opened = {buffer.key for buffer in found}
+        missing = [key for key in self._view.pieces.keys() if key not in opened]  # noqa: SIM118
+        shells = await self._parker.restore(self._view, missing)
         known = self._view.checkpoint, self._view.next - 1
         self.acked = await answered(partial(self._buffer.attach, *known))
         await reached("attach.raised")
-        await self._read_states()
+        self._states.reset(found)
+        self._states.believe(shells)
+        if len(shells) < len(missing):  # another owner was here, or an answer was lost
+            await self._read_states()
         self.horizon, self.replay = Horizon(), Replay(self._rules.replay_bound)
         if (oldest := await self._parker.oldest()) is not None:
             self.replay.appended(*oldest)
@@ -167,14 +172,18 @@ class Partition:
         await answered(self._buffer.wipe)
         await reached("wipe.after")
 
-    async def _forget_durable(self) -> None:
-        """Drop open buffers that came back with a roll-back and hold only durable events."""
+    async def _without_durable(self) -> list[OpenBuffer]:
+        """Give the open buffers, but for those that came back and hold only durable events."""
+        kept = []
         for found in await answered(self._buffer.opened):
             mark = self._view.mark(found.key)
-            if found.last <= mark and not self._view.pieces.has(found.key):
-                await reached("forget.before")
-                await answered(partial(self._buffer.forget, found.key, mark, self._view.next - 1))
-                await reached("forget.after")
+            if found.last > mark or self._view.pieces.has(found.key):
+                kept.append(found)
+                continue
+            await reached("forget.before")
+            await answered(partial(self._buffer.forget, found.key, mark, self._view.next - 1))
+            await reached("forget.after")
+        return kept
 
     async def _read_states(self) -> None:
         self._states.reset(await answered(self._buffer.opened))

@@ -17,6 +17,7 @@ from batching.parked import Index, Piece, pack_used
 from batching.ports import Shell
 
 _ROWS = 32  # bits of a code that hold the row; the object's number lies above
+_ROW = 2**_ROWS - 1
 _NONE = -1
 
 
@@ -87,15 +88,17 @@ class Pieces:
 
     def shell(self, key: Key) -> Shell:
         """Give the open buffer that the key's pieces stand for."""
-        pieces = self.of(key)
+        codes = self._codes(key)
+        last = codes[-1]
         return Shell(
             key=key,
-            events=sum(piece.events for piece in pieces),
-            first=pieces[0].first,
-            last=pieces[-1].last,
-            size_bytes=sum(piece.length for piece in pieces),
-            due_us=min(piece.due_us for piece in pieces),
-            state=pieces[-1].state,  # it counts the earlier ones too
+            events=sum(self._number("events", code) for code in codes),
+            first=self._number("first", codes[0]),
+            last=self._number("last", last),
+            size_bytes=sum(self._number("length", code) for code in codes),
+            due_us=min(self._number("due_us", code) for code in codes),
+            # the last one's counts the earlier ones too
+            state=self._objects[last >> _ROWS].index.states[last & _ROW].as_py(),
         )
 
     # --- what the log says
@@ -177,7 +180,7 @@ class Pieces:
         codes, code = [], self._newest.get(key, _NONE)
         while code != _NONE:
             codes.append(code)
-            code = int(self._objects[code >> _ROWS].before[code & (2**_ROWS - 1)])
+            code = int(self._objects[code >> _ROWS].before[code & _ROW])
         codes.reverse()
         return codes
 
@@ -187,11 +190,11 @@ class Pieces:
             del self._newest[key]
             return
         for before, code in zip([_NONE, *codes], codes, strict=False):
-            self._objects[code >> _ROWS].before[code & (2**_ROWS - 1)] = before
+            self._objects[code >> _ROWS].before[code & _ROW] = before
         self._newest[key] = codes[-1]
 
     def _drop(self, code: int) -> None:
-        number, row = code >> _ROWS, code & (2**_ROWS - 1)
+        number, row = code >> _ROWS, code & _ROW
         held = self._objects[number]
         held.used[row] = False
         held.rows_used -= 1
@@ -208,8 +211,8 @@ class Pieces:
 
     def _number(self, name: str, code: int) -> int:
         held = self._objects[code >> _ROWS]
-        return int(held.index.numbers[name][code & (2**_ROWS - 1)])
+        return int(held.index.numbers[name][code & _ROW])
 
     def _piece(self, code: int) -> Piece:
         held = self._objects[code >> _ROWS]
-        return held.index.piece(code & (2**_ROWS - 1), held.name)
+        return held.index.piece(code & _ROW, held.name)
