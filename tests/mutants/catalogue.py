@@ -1,0 +1,160 @@
+"""Guards of the product by the line that keeps them, what stands there without, and who notices."""
+
+from typing import NamedTuple
+
+GUARDS = "tests/batching/test_guards.py"
+PARKING = "tests/batching/test_parking.py"
+PIECES = "tests/batching/test_pieces.py"
+JANITOR = "tests/batching/test_janitor.py"
+PARTITION = "tests/batching/test_partition.py"
+DISPATCH = "tests/batching/runs/test_dispatcher.py"
+STORES = "tests/batching/adapters/test_stores.py"
+BUFFER = "tests/batching/adapters/test_redis_buffer.py"
+VERIFY = "tests/batching/verify"
+VIEW = "tests/batching/test_view.py"
+STATES = "tests/batching/test_states.py"
+MIXIN = "tests/flows/test_mixin.py"
+COMMIT_PY = "batching/commit.py"
+PARTITION_PY = "batching/partition.py"
+VIEW_PY = "batching/view.py"
+JANITOR_PY = "batching/janitor.py"
+LUA = "batching/adapters/lua"
+
+
+class Mutant(NamedTuple):
+    """One guard taken out: `line` stands exactly once in `file`."""
+
+    name: str
+    guard: str
+    file: str
+    line: str
+    instead: str
+    tests: tuple[str, ...]
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    # PROTOCOL A, attach
+    Mutant(
+        "wipe", "a store that is older than Redis wipes the partition's keys",
+        PARTITION_PY, "if self._view.next <= acknowledged:", "if False:", (PARTITION,),
+    ),
+    Mutant(
+        "read-check", "after the log was read: `first` has not moved beyond its start",
+        VIEW_PY, "if again.first > view.first:", "if False:", (GUARDS,),
+    ),
+    # PROTOCOL B, append
+    Mutant(
+        "gap", "an append on a Redis that lost something is refused",
+        f"{LUA}/append.lua", "if w < prev then", "if false then", (BUFFER,),
+    ),
+    Mutant(
+        "behind", "an append on a Redis that is ahead is refused",
+        f"{LUA}/append.lua", "if w > prev then", "if false then", (BUFFER,),
+    ),
+    Mutant(
+        "lowest", "`lo` of a buffer stays at its lowest number",
+        f"{LUA}/append.lua", "'ZADD', LO, 'NX',", "'ZADD', LO,", (GUARDS,),
+    ),
+    Mutant(
+        "believed", "a buffer that is not as its owner believes is sealed",
+        f"{LUA}/append.lua", "if had ~= believed then", "if false then", (BUFFER,),
+    ),
+    Mutant(
+        "attach-keeps-w", "attach never lowers w",
+        f"{LUA}/attach.lua", "math.max(number_at(W), tonumber(ARGV[1]))", "tonumber(ARGV[1])",
+        (BUFFER,),
+    ),
+    Mutant(
+        "states-again", "states are read again when somebody else has appended",
+        PARTITION_PY, "if answer.outcome is Appended.BEHIND:  #", "if False:  #", (PARTITION,),
+    ),
+    # PROTOCOL D, commit
+    Mutant(
+        "overlap", "a commit leaves out what the log holds",
+        COMMIT_PY, "marks.get(buffer.key, view.mark(buffer.key))", "marks.get(buffer.key, -1)",
+        (PARTITION,),
+    ),
+    Mutant(
+        "number-check", "after a manifest: `first` is not beyond its number",
+        COMMIT_PY, "if position.first > view.next:", "if False:", (GUARDS,),
+    ),
+    Mutant(
+        "ack-checks", "a buffer is dropped only up to what was committed",
+        f"{LUA}/ack.lua", "elseif last <= tonumber(ARGV[j + 1]) then", "else", (BUFFER,),
+    ),
+    # PROTOCOL E, maintain
+    Mutant(
+        "low-checks", "a Redis that went back is noticed when the checkpoint moves",
+        PARTITION_PY, "if low.w < acked:", "if False:", (PARTITION,),
+    ),
+    Mutant(
+        "lost-position", "an owner that lost the position to another attaches again",
+        PARTITION_PY, "if version is None:", "if False:", (PARTITION,),
+    ),
+    # PROTOCOL E2 and F, parking
+    Mutant(
+        "pieces", "a batch begins with what is parked of its key",
+        COMMIT_PY, "else fronts.get(buffer.key, [])", "else []", (PARKING,),
+    ),
+    Mutant(
+        "parked-mark", "what is parked is durable: it is not appended, nor parked, again",
+        VIEW_PY, "self._last.get(key, -1), self.pieces.last(key))", "self._last.get(key, -1))",
+        (PARKING, PIECES),
+    ),
+    Mutant(
+        "trim-parked", "`first` keeps the newest listing of each piece in use",
+        VIEW_PY, "first if listed is None else min(first, listed)", "first", (PARKING, PIECES),
+    ),
+    Mutant(
+        "park-stops", "nothing is parked past a sealed buffer",
+        f"{LUA}/parkable.lua", "    break\n  end\n  local key", "  end\n  local key",
+        (BUFFER,),
+    ),
+    Mutant(
+        "release-checks", "only what is durable leaves a buffer",
+        f"{LUA}/release.lua", "if first ~= -1 and last > mark then", "if false then", (BUFFER,),
+    ),
+    Mutant(
+        "restore-checks", "an existing buffer is left alone",
+        f"{LUA}/restore.lua", "if not totals(b) then", "if true then", (BUFFER,),
+    ),
+    # PROTOCOL I, the janitor
+    Mutant(
+        "undispatched", "manifests that no ended run covers are kept",
+        JANITOR_PY, "limit = min([first, *await self._held()])", "limit = first", (JANITOR,),
+    ),
+    Mutant(
+        "listed", "parked objects that the log lists are kept",
+        JANITOR_PY, "if names.parked_content(name) in listed:", "if False:", (JANITOR,),
+    ),
+    Mutant(
+        "orphans", "data that its manifest names is kept",
+        JANITOR_PY, "and all(e.data != name for e in manifest.entries)", "", (JANITOR,),
+    ),
+    # PROTOCOL G and H, runs
+    Mutant(
+        "cap", "no record is created above the cap",
+        "batching/runs/job_line.py", "len(self.drives) >= self.job.in_flight", "False", (DISPATCH,),
+    ),
+    Mutant(
+        "settled", "`settled` stops at the first record without an end",
+        "batching/runs/job_line.py", "min(self.drives, default=self._number)", "self._number",
+        (DISPATCH,),
+    ),
+    Mutant(
+        "run-name", "the attempt is part of a run's name",
+        "batching/runs/driver.py", "record.n, drive.attempt)", "record.n, 1)", (DISPATCH,),
+    ),
+    # the store
+    Mutant(
+        "create-only", "an object that exists is never written again",
+        "batching/adapters/folder.py", "os.link(temporary, path)", "os.replace(temporary, path)",
+        (STORES,),
+    ),
+    # the account
+    Mutant(
+        "verify-twice", "verify notices a number that comes twice",
+        "batching/verify/partition.py", "again = numbers[numbers <= before]",
+        "again = numbers[:0]", (VERIFY,),
+    ),
+)  # fmt: skip
