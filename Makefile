@@ -44,4 +44,7 @@ MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz model
+soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz model soak

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         some = chosen[first : first + AT_A_PLACE]
         folder = Path(tempfile.mkdtemp(prefix="crash-", dir=MEMORY if MEMORY.is_dir() else None))
         outcomes += asyncio.run(_play(some, folder, options))
+        if len(outcomes) < len(chosen):  # a long run says how far it is
+            _say(f"\nafter {len(outcomes)} of {len(chosen)}:\n{table(outcomes)}")
         if not options.keep and not any(each.failed for each in outcomes):
             shutil.rmtree(folder)
         else:

@@ -33,7 +33,7 @@ ONCE_A_STORE = {"identity"}
 # In a command's own process: tests/end_to_end/test_dead_letters.py kills that.
 ELSEWHERE = {"redrive"}
 HERE = tuple(name for name in POINTS if name.partition(".")[0] not in ELSEWHERE)
-PARKED_WAVES = 30  # enough for more small objects than are left unmerged
+WAVES = {"parked": 8, "parked_before": 8, "parked_often": 30}  # more objects than stay unmerged
 ONE_OWNER = IN_A_FLOW | ONCE_A_STORE | {"drain", "receive"}  # frozen there, nobody else gets in
 PAUSE_SECONDS, FREEZE_SECONDS = 0.7, 4.0
 TURNS = ("kill", "pair", "raise", "pair", "pause", "pair", "freeze", "pair")
@@ -116,7 +116,7 @@ def _case(seed: int, number: int, name: str, turn: str, names: Sequence[str]) ->
         second = rng.choice([each for each in names if _fits(each, world)])
         specs.append(_spec(second, rng.choice(("kill", "kill", "raise", "pause")), rng))
     special = world in ("rolled_back", "restored", "overtaken")
-    waves = PARKED_WAVES if world.startswith("parked") else rng.randint(4, 6)
+    waves = WAVES.get(world, rng.randint(4, 6))
     return Case(
         seed=seed,
         number=number,

@@ -20,7 +20,7 @@ from tests.crash.place import Place, Traffic
 from tests.crash.served import Forked, Service
 
 FLOWS = Path(__file__).parent
-PATIENCE_SECONDS = 90.0  # far more than a busy machine needs: then it is stuck
+PATIENCE_SECONDS = 120.0  # far more than a busy machine needs: then it is stuck
 LOOK_SECONDS = 0.05
 FAST = {"max_samples": 30, "max_age": "0.4 s"}
 SLOW = {"max_samples": 100_000, "max_age": "1 h"}

@@ -100,7 +100,7 @@ class Story:
         for events in self._case.waves[1:]:
             await asyncio.sleep(self._rng.uniform(0.1, 0.4))
             await self._site.traffic.wave(events)
-            if self._site.parks:
+            if self._case.world == "parked_often":
                 await self._parked(service)
 
     async def _parked(self, service: Service) -> None:
@@ -197,15 +197,17 @@ class Story:
 
     async def _whole(self, service: Service) -> None:
         """Wait until all that was sent is there, once, and every run has ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, seen = time.monotonic() + PATIENCE_SECONDS, ""
         while True:
             drained = await self._site.drain()
             if drained and await self._is_whole():
                 return
+            if self.outcome.verdict != seen:  # it is slow, and goes on
+                deadline, seen = time.monotonic() + PATIENCE_SECONDS, self.outcome.verdict
             if service.ended() is not None:
                 self.outcome.stuck = f"it died by itself: {service.ended()}"
             elif time.monotonic() > deadline:
-                self.outcome.stuck = f"not complete after {PATIENCE_SECONDS:.0f} s"
+                self.outcome.stuck = f"nothing new for {PATIENCE_SECONDS:.0f} s"
             if self.outcome.stuck:
                 await self._site.ask_for_tasks(service)
                 raise NotWhole
