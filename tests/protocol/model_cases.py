@@ -49,7 +49,7 @@ CASES = (
     owner("back-up, loss", "N=2 STORE LOSE"),
     owner("retention, loss", "N=2 RETENTION LOSE", optimized=True),
     owner("parking, loss", "N=2 PARK=1 LOSE", optimized=True),
-    owner("superseded objects", "N=2 X=1 PARK=1 JANITOR SHRED"),
+    owner("superseded objects", "N=2 X=1 PARK=1 JANITOR SHRED OWNERS=1 KILL=1"),
     # longer than continuous integration has time for
     owner("parking, pairs, loss", "N=2 PAIRS PARK=1 LOSE", small=False),
     owner("parking, roll-back", "N=2 PARK=1 SNAP FORGET", small=False),
@@ -66,7 +66,7 @@ CASES = (
     # runs
     Case("runs", "dispatch", ("RUNS=2",)),
     Case("runs, lost reply", "dispatch", ("RUNS=2", "LOSTREPLY")),
-    Case("runs, ordinary flows", "dispatch", ("RUNS=2", "ORDINARY")),
+    Case("runs, ordinary flows", "dispatch", ("RUNS=1", "ORDINARY")),
     Case("runs, failure", "dispatch", ("RUNS=2", "FAIL=1")),
     Case("runs, kill", "dispatch", ("RUNS=2", "KILL=1"), optimized=True),
     Case(
