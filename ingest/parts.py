@@ -270,9 +270,10 @@ async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
 @asynccontextmanager
 async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
     """Start the embedded server again whenever it is gone; what it held is read again."""
+    over = False
 
     async def look() -> None:
-        while True:
+        while not over:  # a cancellation may be swallowed by the client that asks the server
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await server.start()
@@ -283,7 +284,9 @@ async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        over = True
         task.cancel()
+        await asyncio.wait({task})
 
 
 async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Source, str]:
