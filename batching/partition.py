@@ -229,29 +229,34 @@ class Partition:
         async with self._appending:
             if upto <= self.acked:
                 return
-            fresh = [
-                element
-                for element in elements
-                if element.sequence_number > max(self.acked, self._view.mark(element.key))
-            ]
-            planned = self._states.plan(fresh)
-            await reached("append.before")
-            answer = await answered(
-                lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1),
-                unless=(BufferFull,),
-            )
-            await reached("append.after")
-            if answer.outcome is Appended.GAP:
-                raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
-            self.acked = answer.w
-            if answer.outcome is Appended.BEHIND:  # another owner, or our own lost answer
-                await self._read_states()
-            else:
-                self._keep(planned, answer.resynced)
+            while self.acked < upto:  # BEHIND may stop in the midst of what we have to append
+                await self._append_once(elements, upto)
             self.horizon.appended(enqueued_ns, self._clock.now_ns())
             if elements:
                 self.replay.appended(elements[0].sequence_number, elements[0].enqueued_ns)
             self.replay.appended(upto, enqueued_ns)
+
+    async def _append_once(self, elements: Sequence[Element], upto: int) -> None:
+        """Append what is above `acked`, or learn that somebody else went on."""
+        fresh = [
+            element
+            for element in elements
+            if element.sequence_number > max(self.acked, self._view.mark(element.key))
+        ]
+        planned = self._states.plan(fresh)
+        await reached("append.before")
+        answer = await answered(
+            lambda: self._buffer.append(self.acked, upto, planned.groups, self._view.next - 1),
+            unless=(BufferFull,),
+        )
+        await reached("append.after")
+        if answer.outcome is Appended.GAP:
+            raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
+        self.acked = answer.w
+        if answer.outcome is Appended.BEHIND:  # another owner, or our own lost answer
+            await self._read_states()
+        else:
+            self._keep(planned, answer.resynced)
 
     async def lose(self, last: int, reason: LostReason) -> bool:
         """Go on behind numbers that the hub no longer has: all after `acked`, up to `last`.

@@ -140,6 +140,22 @@ def test_a_second_owner_goes_on_and_the_first_one_notices(play) -> None:
     play(story)
 
 
+def test_an_owner_that_is_behind_in_the_midst_of_a_slice_appends_the_rest(play) -> None:
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=8)
+        first, second = await bench.attached(), await bench.attached()
+        await bench.feed(first, 0, 1)
+        slice_ = [bench.element(number) for number in range(5)]
+        await second.append(slice_, 4, bench.clock.now)  # Redis has 0 and 1 already
+        assert second.acked == 4
+        await bench.feed(second, 5, 6, 7)
+        await second.seal_all()
+        await second.drain()
+        assert (await checked(bench)).batched == 8
+
+    play(story)
+
+
 def test_a_foreign_seal_makes_a_batch_smaller_and_nothing_else(play) -> None:
     async def story(bench: Bench) -> None:
         owner, other = await bench.attached(), await bench.attached()
