@@ -77,6 +77,11 @@ class Senders:
         sent = self._sent.setdefault(message, _Sent(0, samples, total))
         sent.times += 1
 
+    def begin_anew(self) -> None:
+        """Forget what was found: everything is read once more."""
+        for sent in self._sent.values():
+            sent.found = sent.set_aside = 0
+
     def watch(self, entry: Entry, rows: Any, table: Any) -> None:
         """Take note of one batch: its rows of the table of chunks, and its bundle."""
         ids = rows["message_id"].to_pylist()

@@ -1,5 +1,6 @@
 """Each kind of planted damage is found, and told as what it is."""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from batching import names
+from batching.adapters.folder import FolderStore
 from batching.errors import NewerFormat, SettingError
-from batching.model import Manifest, Position, RunBatch, RunRecord
-from batching.verify import Report
+from batching.model import Manifest, Position, RunBatch, RunRecord, Trimmed
+from batching.verify import Report, Senders, verify
 from tests.batching.verify.made_store import HUB, JOB, MadeStore
 
 
@@ -54,6 +56,36 @@ def test_a_manifest_that_is_gone_leaves_its_numbers_missing(store: MadeStore, n:
     assert report.closing_line().startswith("wrong: ")
     if n == 0:
         assert "partition 0, numbers 0 to 4" in report.missing.examples
+
+
+class Trimming(FolderStore):
+    """A store whose janitor trims the first manifest while somebody reads its bundle."""
+
+    made: MadeStore
+
+    async def get(self, name: str) -> bytes | None:
+        if "/data/s/" in name and self.made.path(names.manifest(HUB, "0", 0)).exists():
+            self.made.write(names.trimmed(HUB, "0"), Trimmed(below=1, upto=4))
+            for entry in self.made.manifests[0]:
+                self.made.remove(entry.data or "")
+            self.made.remove(names.manifest(HUB, "0", 0))
+        return await super().get(name)
+
+
+def test_what_is_trimmed_while_it_is_read_is_not_missing(store: MadeStore) -> None:
+    reader = Trimming(store.folder, read_only=True)
+    reader.made = store
+    lines = [f'{{"id": "m{n}", "samples": 2, "sum": {2 * n}}}' for n in (5, 7, 8, 9)]
+
+    async def run() -> Report:
+        try:
+            return await verify(reader, senders=Senders(lines, "senders"))
+        finally:
+            await reader.close()
+
+    report = asyncio.run(run())
+    assert not report.wrong, report.plain()
+    assert report.partitions == {"0": {"from": 5, "to": 9}}
 
 
 def test_a_hole_in_the_log_hides_no_batch_behind_it(store: MadeStore) -> None:
