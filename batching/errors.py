@@ -9,6 +9,7 @@ BatchError
 │   ├── LauncherUnavailable the cluster or this machine could not be asked to start a run
 │   └── LauncherBusy        as many runs as allowed are running; nothing was started
 ├── Leaving                 the partition is left before its events found room: drop them
+├── NotDrained              the process ended with work undone; the next start does it
 ├── Reattach                forget the partition's state in memory and attach again
 ├── LogTrimmed              manifests that a job has not been handed were deleted
 ├── CorruptBuffer           what lies in Redis cannot be read: wipe the partition, attach again
@@ -54,6 +55,10 @@ class LauncherBusy(Transient):
 
 class Leaving(BatchError):
     """Nothing was appended; whoever owns the partition next reads the events again."""
+
+
+class NotDrained(BatchError):
+    """Redis, the store or the hub did not let the service finish; the next start goes on there."""
 
 
 class Reattach(BatchError):

@@ -189,8 +189,10 @@ class Partition:
         self._states.reset(await answered(self._buffer.opened))
 
     def leave(self) -> None:
-        """Let who waits for room give up: the partition is about to be left."""
+        """Let who waits for room give up, and let `commit_forever` end with what is sealed."""
         self._leaving.set()
+        self._draining = True
+        self._hooks.sealing.set()
         self._governor.moved()
 
     def left(self) -> None:
@@ -374,8 +376,11 @@ class Partition:
                 return total
 
     async def commit_forever(self) -> None:
-        """Commit what is sealed, a little later so that a bundle gathers, and move on."""
-        while True:
+        """Commit what is sealed, a little later so that a bundle gathers, and move on.
+
+        Ends once the partition is left: cut off in a call, it would not know what came of it.
+        """
+        while not self._leaving.is_set():
             self._hooks.sealing.clear()
             low = await self._low()
             while low.sealed:

@@ -145,10 +145,10 @@ class Consumer:
                 group.create_task(self._receive(owner), name="receive"),
                 group.create_task(owner.sweep_forever(), name="sweep"),
                 group.create_task(owner.seal_pressed_forever(), name="pressure"),
-                group.create_task(owner.commit_forever(), name="commit"),
                 group.create_task(owner.janitor.tidy_forever(), name="tidy"),
                 group.create_task(self._watch_lag(owner), name="lag"),
             ]
+            group.create_task(owner.commit_forever(), name="commit")  # ends by itself
             await self._stop.wait()
             owner.leave()
             async with self._taking:

@@ -23,6 +23,7 @@ class Fleet:
     ) -> None:
         self._group, self._make, self._metrics = group, make, metrics
         self._running: dict[str, tuple[Consumer, asyncio.Task[None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def consumers(self) -> dict[str, Consumer]:
@@ -53,7 +54,10 @@ class Fleet:
         for consumer, _ in leaving.values():
             consumer.stop(sealed=sealed)
         if leaving:
-            await asyncio.wait([task for _, task in leaving.values()])
+            tasks = {task for _, task in leaving.values()}
+            self._leaving |= tasks
+            await asyncio.wait(tasks)
+            self._leaving -= tasks
         for partition in leaving:
             for metrics in self._metrics:
                 metrics.forget(partition)
@@ -63,6 +67,13 @@ class Fleet:
         sealed = await asyncio.gather(*(c.drain() for c in self.consumers.values()))
         log.info("drained", batches=sum(sealed))
         return sum(sealed)
+
+    async def cut_off(self, seconds: float) -> None:
+        """End what has been told to leave and could not, wherever it is; that loses nothing."""
+        for task in self._leaving:
+            task.cancel()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=seconds)
 
     async def stop(self, *, sealed: bool = False) -> None:
         """Finish what was received, commit what is sealed, and leave every partition.

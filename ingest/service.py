@@ -1,6 +1,7 @@
 """The service: builds its parts, starts them, and stops them from the source to the runs."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ import structlog
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.commit import StreamFormat
-from batching.errors import BatchError
+from batching.errors import BatchError, NotDrained
 from batching.names import REDRIVE
 from batching.partition import Hooks, Partition
 from batching.redrive import RedriveLog
@@ -31,14 +32,30 @@ from ingest.redrive import RedriveSource, as_it_is
 from ingest.source import event_of
 from ingest.standing import Standing
 
+HAND_OVER_SECONDS = 6.0  # of the drain: to release partitions and stop dispatching
+CUT_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM from the kubelet and Ctrl-C both mean: drain, then leave."""
+def stop_on_signals(
+    stop: asyncio.Event, again: Callable[[signal.Signals], None] = lambda _: None
+) -> None:
+    """SIGTERM from the kubelet and Ctrl-C both mean: drain, then leave; the next one: `again`."""
+
+    def told(name: signal.Signals) -> None:
+        if stop.is_set():
+            again(name)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, told, name)
+
+
+def leave_at_once(name: signal.Signals) -> None:
+    """End the process on the spot, as a kill would; whatever holds it up is not asked."""
+    log.warning("told to stop again, leaving at once; the next start goes on here")
+    os._exit(128 + name)  # as a shell says it
 
 
 async def serve(
@@ -55,6 +72,7 @@ async def serve(
         SettingError: something cannot be used as it is set; raised before anything runs.
         Transient: a server did not answer at start-up.
         WrongStore: the store was replaced while the service ran.
+        NotDrained: it ended in time, with something left to the next start.
 
     """
     async with AsyncExitStack() as stack:
@@ -64,9 +82,14 @@ async def serve(
         try:
             await service.run(stop, ready)
         except* TimeoutError:
-            log.error("drain took longer than drain_seconds; the rest is read again later")
+            log.error("drain took longer than drain_seconds")
         except* BatchError as group:
             raise first_of(group) from group
+    if not service.finished:
+        raise NotDrained(
+            "stopped within drain_seconds, but Redis, the store or the hub did not let everything"
+            " be committed; nothing is lost: the next start goes on there"
+        )
 
 
 def first_of(group: BaseExceptionGroup[BatchError]) -> BatchError:
@@ -103,6 +126,7 @@ class _Service:
         )
         self._fleet: Fleet | None = None
         self._sealed = False  # whether to leave nothing open
+        self.finished = False
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         """Start everything, wait for `stop`, stop from the source to the runs."""
@@ -133,17 +157,34 @@ class _Service:
             await _first(stop, dispatching, balancing)
             watching.cancel()
             log.info("stopping", drain_seconds=drain_seconds)
-            deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
+            began = asyncio.get_running_loop().time()
+            deadline.reschedule(began + drain_seconds)
             balanced.set()
-            await balancing
-            await self._fleet.stop(sealed=self._sealed)
+            left = await self._leave_partitions(balancing, drain_seconds)
             await self._balancer.release()
             dispatched.set()
             await dispatching
             await self._parts.launcher.close()
             looking.cancel()
             await http.close()
-        log.info("service stopped")
+        self.finished = left
+        took = asyncio.get_running_loop().time() - began
+        log.info("service stopped", seconds=round(took, 3), finished=left)
+
+    async def _leave_partitions(self, balancing: asyncio.Task[None], seconds: float) -> bool:
+        """Leave all partitions; False if some had to be cut off, to be handed over in time."""
+        if self._fleet is None:
+            return True
+        try:
+            async with asyncio.timeout(seconds - min(HAND_OVER_SECONDS, seconds / 3)):
+                await balancing
+                await self._fleet.stop(sealed=self._sealed)
+        except TimeoutError:
+            log.error("partitions do not end in time, cutting them off", drain_seconds=seconds)
+            balancing.cancel()
+            await self._fleet.cut_off(CUT_SECONDS)
+            return False
+        return True
 
     def _leave(self, stop: asyncio.Event) -> None:
         self._sealed = True

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+NOT_DRAINED = 3
 EXAMPLE = """
 Examples:
 
@@ -24,11 +25,17 @@ def run(
         typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The YAML file."),
     ] = None,
 ) -> None:
-    """Receive events, seal batches, start runs, until SIGTERM or Ctrl-C."""
+    """Receive events, seal batches, start runs, until SIGTERM or Ctrl-C; a second one ends at once.
+
+    Exit code 3: it ended within drain_seconds, and left something to the next start.
+    """
+    import structlog
+
     from batching import failpoints
+    from batching.errors import NotDrained
     from ingest import logs
     from ingest.config import load
-    from ingest.service import serve, stop_on_signals
+    from ingest.service import leave_at_once, serve, stop_on_signals
 
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
@@ -36,7 +43,11 @@ def run(
 
     async def main() -> None:
         stop = asyncio.Event()
-        stop_on_signals(stop)
+        stop_on_signals(stop, leave_at_once)
         await serve(settings, stop)
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except NotDrained as error:
+        structlog.get_logger().error("not drained", why=str(error))
+        raise typer.Exit(NOT_DRAINED) from error
