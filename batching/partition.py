@@ -6,6 +6,7 @@ remembers may be wrong at any time; then it is dropped and read again (`Reattach
 """
 
 import asyncio
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -223,6 +224,9 @@ class Partition:
             if self._leaving.is_set():
                 raise Leaving
             await self._governor.full()
+            if not self._governor.held().batches:  # nothing can make room: the call itself is large
+                for part, last, at_ns in halves(elements, upto, enqueued_ns):
+                    await self.append(part, last, at_ns)
 
     def _wanted(self, size: int, keys: Iterable[Key]) -> Amount:
         return Amount(size, self._holding.opened_by(keys))
@@ -541,3 +545,18 @@ class Partition:
             await self.commit_sealed(upto=upto)
             low = await self._low()
         await self.maintain(low)
+
+
+def halves(
+    elements: Sequence[Element], upto: int, enqueued_ns: int
+) -> list[tuple[Sequence[Element], int, int]]:
+    """Cut an append in two, between events; nothing if it has one event only."""
+    numbers = [element.sequence_number for element in elements]
+    middle = bisect_left(numbers, numbers[len(numbers) // 2]) if numbers else 0
+    if middle == 0:
+        middle = bisect_right(numbers, numbers[0]) if numbers else 0
+    if not 0 < middle < len(numbers):
+        return []
+    last = elements[middle - 1]
+    first = (elements[:middle], last.sequence_number, last.enqueued_ns)
+    return [first, (elements[middle:], upto, enqueued_ns)]

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -14,8 +16,9 @@ from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import Leaving, Reattach
 from batching.governor import Governor
 from batching.metrics_pressure import PressureMetrics
-from batching.model import Entry
-from batching.partition import Partition
+from batching.model import Element, Entry
+from batching.names import Key
+from batching.partition import Partition, halves
 from batching.pressure import Amount, Bounds
 from batching.verify import Report, verify
 from tests.batching.conftest import Bench, make_bench
@@ -180,6 +183,34 @@ def test_a_redis_without_memory_pauses_the_intake_until_commits_have_made_room(p
         assert "pressure" in {e.reason for e in await entries(bench)}
 
     play(story)
+
+
+def test_a_call_too_large_for_what_redis_has_left_is_made_in_parts(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.client.ping()
+        used = (await bench.client.info("memory"))["used_memory"]
+        await bench.client.config_set("maxmemory", used + 400_000)
+        async with at_work(owner):
+            slice_ = [bench.element(n, f"s{n}", 1_000) for n in range(60)]  # 16 kB each
+            await owner.append(slice_, 59, bench.clock.now)
+        assert owner.acked == 59
+        assert (await finished(bench)).batched == 60
+
+    play(story)
+
+
+@given(numbers=st.lists(st.integers(0, 9)).map(sorted), beyond=st.integers(0, 2))
+def test_halves_are_cut_between_events(numbers: list[int], beyond: int) -> None:
+    elements = [Element(Key("s", "a"), n, 10 * n, 1, b"") for n in numbers]
+    upto = max(numbers, default=0) + beyond
+    parts = halves(elements, upto, 7)
+    assert bool(parts) == (len(set(numbers)) > 1)
+    if parts:
+        (first, middle, at_ns), (second, last, last_ns) = parts
+        assert [*first, *second] == elements
+        assert first[-1].sequence_number == middle < second[0].sequence_number
+        assert (last, at_ns, last_ns) == (upto, 10 * middle, 7)
 
 
 def test_who_leaves_while_waiting_for_room_appends_nothing(play) -> None:
