@@ -24,6 +24,7 @@ WORLDS = {
     "release": "parked",
     "restore": "parked_before",  # by a process that was killed
     "merge": "parked_often",
+    "pressure": "pressed",  # fewer open batches are allowed than there are sensors
     "trim": "trimmed",  # a store that keeps nothing for longer than a second
     "wipe": "restored",  # the store comes back from a backup, older than Redis
 }

@@ -61,6 +61,8 @@ class Site:
         more: dict[str, Any] = {}
         if self.parks:
             more["replay_bound"] = {"events": 4, "time": "1 s"}
+        if self.case.world == "pressed":
+            more["limits"] = {"open_sensors": 3}
         if self.case.world == "trimmed":
             kinds = ("bundles", "dead_letters", "superseded", "orphans", "interval")
             more["retention"] = dict.fromkeys(kinds, "1 s")
