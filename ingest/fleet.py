@@ -1,6 +1,7 @@
 """The partitions that this process owns: one consumer each, started and stopped as told."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -9,6 +10,7 @@ from batching.metrics import BatchingMetrics
 from ingest.consumer import Consumer
 from ingest.metrics import IngestMetrics
 
+SHARE_SECONDS = 10.0
 log = structlog.get_logger()
 
 
@@ -24,6 +26,7 @@ class Fleet:
         self._group, self._make, self._metrics = group, make, metrics
         self._running: dict[str, tuple[Consumer, asyncio.Task[None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._owning = asyncio.Event()  # it was told at least once what to own
 
     @property
     def consumers(self) -> dict[str, Consumer]:
@@ -48,6 +51,7 @@ class Fleet:
             task = self._group.create_task(consumer.run(), name=f"partition-{partition}")
             self._running[partition] = (consumer, task)
         self._metrics[0].owned.set(len(self._running))
+        self._owning.set()
 
     async def _leave(self, partitions: set[str], *, sealed: bool = False) -> None:
         leaving = {partition: self._running.pop(partition) for partition in partitions}
@@ -63,7 +67,14 @@ class Fleet:
                 metrics.forget(partition)
 
     async def drain(self) -> int:
-        """Append what the hub has by now, seal every open batch, commit; give how many."""
+        """Append what the hub has by now, seal every open batch, commit; give how many.
+
+        A service that has just started first learns which partitions are its own; one that
+        still has none after ten seconds is left without by the others.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHARE_SECONDS):
+                await self._owning.wait()
         sealed = await asyncio.gather(*(c.drain() for c in self.consumers.values()))
         log.info("drained", batches=sum(sealed))
         return sum(sealed)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batching.adapters.folder import FolderStore
+from batching.names import STORE
 from batching.verify import Report, Senders, verify
 from ingest.demo.supervised import Supervised, Unreachable
 from ingest.embedded_hub import EmbeddedHub
@@ -125,16 +126,25 @@ class Demo:
                 if not done:
                     with contextlib.suppress(Unreachable):  # it is on its way up again
                         await self.service.drain()
+                if not self._begun() and not self._over(deadline):
+                    await asyncio.sleep(0.2)  # it was killed before it had made the store
+                    continue
                 report = await self.verify(last)
                 done = all(report.partitions.get(p, {}).get("to", -1) >= n for p, n in last.items())
                 if done and not report.pending:
                     return report
-                if self._stop.is_set() or time.monotonic() > deadline:
+                if self._over(deadline):
                     return report
                 self.progress.phase = "flows run" if done else self.progress.phase
                 await asyncio.sleep(1.0)
         finally:
             await source.close()
+
+    def _begun(self) -> bool:
+        return (self.folder / "blobs" / STORE).exists()
+
+    def _over(self, deadline: float) -> bool:
+        return self._stop.is_set() or time.monotonic() > deadline
 
     async def verify(self, last_enqueued: Mapping[str, int]) -> Report:
         """Hold what lies in the store against what the sensors logged, and what the hub has."""

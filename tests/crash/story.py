@@ -15,6 +15,8 @@ from tests.crash.site import LOOK_SECONDS, PATIENCE_SECONDS, Site
 from tests.crash.worlds import hub_of, prepare
 
 NOTHING_MORE_SECONDS = 2.0  # all is done, and the failpoint was not passed
+# until it is asked to drain; a drain seals what was to be parked
+HURRY_SECONDS = {"drain": 1.0, "park": 10.0, "release": 10.0, "merge": 10.0}
 PARK_SECONDS = 5.0  # a wave that was parked together with the one before
 
 
@@ -127,7 +129,7 @@ class Story:
 
     async def _reached(self, spec: Spec, service: Service, sending: "asyncio.Task[None]") -> bool:
         """Wait until the failpoint is passed; False if all is done and it was not."""
-        hurry = 1.0 if spec.name.startswith("drain") else 2.5
+        hurry = HURRY_SECONDS.get(spec.name.partition(".")[0], 2.5)
         drain_at = time.monotonic() + hurry if self._case.hurried else math.inf
         draining: asyncio.Task[bool] | None = None
         done_at: float | None = None

@@ -93,6 +93,7 @@ async def _park(site: Site) -> None:
         await site.traffic.wave(8)
         await asyncio.sleep(0.5)
     await site.kill(service)
+    await site.place.empty(site.store_id)  # else their buffers are there
 
 
 async def _run(*command: str) -> None:
