@@ -23,7 +23,10 @@ test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs,
 	@$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow'
 
 test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at their smallest
-	@$(BIN)/pytest -q -m 'slow and not faults'
+	@$(BIN)/pytest -q -m 'slow and not faults and not long'
+
+test-long: setup  ## the longest tests: 5,000 schedules, the models, the product without each guard, a million names
+	@$(BIN)/pytest -q -m long
 
 test-faults: setup  ## real servers, disks, clocks and processes broken from outside (ten minutes)
 	@$(BIN)/pytest -q -n 2 tests/faults
@@ -47,4 +50,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-faults crash-test check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-long test-faults crash-test check bench fuzz model soak

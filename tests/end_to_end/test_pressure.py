@@ -149,6 +149,7 @@ def test_a_flood_of_names_does_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_flood_of_a_million_names_does_no_harm(tmp_path: Path) -> None:
     flood(tmp_path, names=1_000_000, limit=20_000)
 

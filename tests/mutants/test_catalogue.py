@@ -44,6 +44,7 @@ def test_what_changes_nothing_is_noticed_by_nothing() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_guard_taken_out_is_noticed(mutant: Mutant) -> None:
     verdict = run(mutant)

@@ -53,6 +53,7 @@ def test_a_guard_is_missed_when_it_is_removed(names: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_table_of_guards() -> None:
     """Prints the table of docs/explanation/protocol.md (pytest -s)."""
     names = [name for name in GUARDS if name not in MISSED] + list(MISSED)

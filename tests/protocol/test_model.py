@@ -32,6 +32,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 def test_no_interleaving_breaks_the_promise(checker: Checker, case: Case) -> None:
     found = checker.run(case)
@@ -40,6 +41,7 @@ def test_no_interleaving_breaks_the_promise(checker: Checker, case: Case) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "mutant",
     [x for x in MUTANTS if NAMES[x.case].small],
@@ -50,6 +52,7 @@ def test_a_guard_is_missed_when_it_is_removed(checker: Checker, mutant: Mutant) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_counterexample_is_told_call_by_call(checker: Checker) -> None:
     case = NAMES["two owners"]
     assert checker.run(case, ["ack last"], told=True).violated

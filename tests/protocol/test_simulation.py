@@ -17,6 +17,7 @@ def test_no_event_is_lost_or_doubled_whatever_fails(first: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("first", range(0, ALL, BLOCK))
 def test_no_event_is_lost_or_doubled_in_thousands_of_schedules(first: int) -> None:
     seeds = range(max(first, SEEDS), first + BLOCK)
