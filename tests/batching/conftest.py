@@ -1,14 +1,17 @@
 """A partition's surroundings as in the service: a real Valkey, a folder, a clock to turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.adapters.redis_server import connect
@@ -144,3 +147,22 @@ async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:
     async with connect(url) as client:
         yield Bench(root, identity, client, clock)
     await root.close()
+
+
+Story = Callable[[Bench], Awaitable[None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[[Story], None]:
+    """Run a story on a bench of its own."""
+
+    async def run(story: Story) -> None:
+        server = EmbeddedValkey(tmp_path / "valkey")
+        url = await server.start()
+        try:
+            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
+                await story(bench)
+        finally:
+            await server.stop()
+
+    return lambda story: asyncio.run(run(story))

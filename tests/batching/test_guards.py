@@ -1,38 +1,16 @@
 """Guards of the protocol that only a rare order of events needs, each with that order by hand."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from batching import names
-from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import Reattach
 from batching.model import Manifest, Position, dump, load
 from batching.policy import SealPolicy
 from batching.scope import Scoped
 from batching.view import Log
-from tests.batching.conftest import Bench, make_bench
-
-Story = Callable[[Bench], Awaitable[None]]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
-    """Run a story on a bench of its own."""
-
-    async def run(story: Story) -> None:
-        server = EmbeddedValkey(tmp_path / "valkey")
-        url = await server.start()
-        try:
-            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
-                await story(bench)
-        finally:
-            await server.stop()
-
-    return lambda story: asyncio.run(run(story))
+from tests.batching.conftest import Bench
 
 
 def position(bench: Bench) -> str:

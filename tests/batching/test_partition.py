@@ -1,36 +1,14 @@
 """One owner after another on one partition, with a real Valkey and a real folder."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import CorruptBuffer, Reattach, WrongStore
 from batching.model import SealReason
 from batching.policy import SealPolicy
 from batching.verify import Report, verify
-from tests.batching.conftest import SECOND, Bench, make_bench
-
-Story = Callable[[Bench], Awaitable[None]]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
-    """Run a story on a bench of its own."""
-
-    async def run(story: Story) -> None:
-        server = EmbeddedValkey(tmp_path / "valkey")
-        url = await server.start()
-        try:
-            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
-                await story(bench)
-        finally:
-            await server.stop()
-
-    return lambda story: asyncio.run(run(story))
+from tests.batching.conftest import SECOND, Bench
 
 
 async def checked(bench: Bench) -> Report:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,12 @@ def headrace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Said(code if isinstance(code, int) else int(code is not None), out, err)
 
     return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A file with one stream, whose store lies beside it."""
+    path = tmp_path / "plant.yaml"
+    decode = "{format: json, time: {unit: ms}, channels: [x]}"
+    path.write_text(f"data: {tmp_path}\nstreams: {{s: {{decode: {decode}}}}}\n")
+    return path

@@ -21,14 +21,6 @@ GZIP = b"\x1f\x8b\x00"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "plant.yaml"
-    decode = "{format: json, time: {unit: ms}, channels: [x]}"
-    path.write_text(f"data: {tmp_path}\nstreams: {{s: {{decode: {decode}}}}}\n")
-    return path
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> MadeStore:
     """Letters 0 to 3 as an older version wrote them, 4 to 6 as this one does, 7 unwritable."""
     made = MadeStore(tmp_path / "blobs")

@@ -14,14 +14,6 @@ ODD = "[/red] :smile: press/3 'x' 🌡"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "plant.yaml"
-    decode = "{format: json, time: {unit: ms}, channels: [x]}"
-    path.write_text(f"data: {tmp_path}\nstreams: {{s: {{decode: {decode}}}}}\n")
-    return path
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> MadeStore:
     made = MadeStore(tmp_path / "blobs")
     made.commit(made.batch(ODD, 0, 1), made.dead(2))
