@@ -8,6 +8,7 @@ BatchError
 │   ├── StoreUnavailable    Blob Storage or the folder did not answer
 │   ├── LauncherUnavailable the cluster or this machine could not be asked to start a run
 │   └── LauncherBusy        as many runs as allowed are running; nothing was started
+├── LauncherRefused         runs of a job cannot start or be seen until an operator helps
 ├── Leaving                 the partition is left before its events found room: drop them
 ├── NotDrained              the process ended with work undone; the next start does it
 ├── Reattach                forget the partition's state in memory and attach again
@@ -51,6 +52,10 @@ class LauncherUnavailable(Transient):
 
 class LauncherBusy(Transient):
     """No run can start now; nothing was started."""
+
+
+class LauncherRefused(BatchError):
+    """The cluster says no: a right, a template or a name stands in the way; others go on."""
 
 
 class Leaving(BatchError):

@@ -1,7 +1,7 @@
 """What batching asks of the world; adapters answer, tests substitute."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -285,17 +285,33 @@ class RunRequest:
     attempt: int
     flow: str
     record_uri: str  # the flow's only parameter
+    covers: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # manifests, by partition
 
 
 class Launcher(Protocol):
-    """Starts runs under names that follow from their records, so that none starts twice."""
+    """Starts runs under names that follow from their records, so that none starts twice.
+
+    Calls raise LauncherUnavailable when what they ask does not answer.
+    """
+
+    slots: int | None  # runs at once, of all jobs together; None: as many as jobs allow
 
     async def start(self, request: RunRequest) -> bool:
-        """Start a run; False if one of that name exists or runs already."""
+        """Start a run; False if one of that name exists or runs already.
+
+        Raises:
+            LauncherBusy: none can start now; nothing was started.
+            LauncherRefused: none can start like this before an operator corrects something.
+
+        """
         ...
 
     async def state(self, name: str) -> RunState:
         """Tell how a run stands."""
+        ...
+
+    def where(self, name: str, flow: str) -> dict[str, str]:
+        """Tell where a person looks at a run: pages or files, by what shows them."""
         ...
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from batching.metrics_pressure import PressureMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.partition import Rules
-from batching.ports import BlobStore
+from batching.ports import BlobStore, Launcher
 from batching.pressure import within
 from batching.replay import ReplayBound
 from batching.runs.jobs import Job
@@ -96,7 +96,7 @@ class Parts:
     rules: Rules
     governor: Governor
     jobs: tuple[Job, ...]
-    launcher: LocalLauncher
+    launchers: Mapping[str, Launcher]  # by job
 
 
 async def open_blobs(settings: Settings, *, read_only: bool = False) -> BlobStore:
@@ -195,7 +195,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
         _rules(settings),
         await _governor(settings, redis, measured.pressure),
         jobs,
-        launcher,
+        dict.fromkeys((job.name for job in jobs), launcher),
     )
 
 

@@ -116,10 +116,9 @@ class _Service:
             parts.identity,
             (*parts.partitions, REDRIVE),
             parts.jobs,
-            parts.launcher,
+            parts.launchers,
             clock=parts.clock,
             metrics=measured.dispatch,
-            slots=parts.launcher.processes,
         )
         self._balancer = _balancer(parts)
         self._standing = Standing(
@@ -168,7 +167,8 @@ class _Service:
             await self._balancer.release()
             dispatched.set()
             await dispatching
-            await self._parts.launcher.close()
+            for launcher in set(self._parts.launchers.values()):
+                await launcher.close()
             looking.cancel()
             await http.close()
         self.finished = left

@@ -47,8 +47,8 @@ class LocalLauncher:
         environment: Mapping[str, str] | None = None,
         keep: int = 1_000,
     ) -> None:
-        self.processes = max(2, os.cpu_count() or 1) if processes is None else processes
-        if self.processes < 1:
+        self.slots: int | None = max(2, os.cpu_count() or 1) if processes is None else processes
+        if self.slots < 1:
             raise SettingError(f"runs.processes: must be 1 or more, got {processes}")
         self._data, self._runs = data.resolve(), data.resolve() / "runs"
         self._flows = {name: path.resolve() for name, path in flows.items()}
@@ -69,6 +69,10 @@ class LocalLauncher:
             raise SettingError(f"flow {flow} is not known here (known: {known}): set its file")
         if not path.is_file():
             raise SettingError(f"flow {flow}: its file {path} is missing")
+
+    def where(self, name: str, flow: str) -> dict[str, str]:  # noqa: ARG002  # pages need it
+        """Give the file that has a run's output."""
+        return {"output": str(self.log_path(name))}
 
     def log_path(self, name: str) -> Path:
         """Name the file that has a run's output."""
@@ -113,11 +117,11 @@ class LocalLauncher:
     def _free_slot(self) -> int:
         folder = self._runs / ".slots"
         folder.mkdir(exist_ok=True)
-        for number in range(self.processes):
+        for number in range(self.slots or 0):
             slot = _lock(folder / str(number))
             if slot is not None:
                 return slot
-        raise LauncherBusy(f"{self.processes} runs are going on, as many as runs.processes allows")
+        raise LauncherBusy(f"{self.slots} runs are going on, as many as runs.processes allows")
 
     def _spawn(self, request: RunRequest, locks: tuple[int, int]) -> None:
         shell = ["/bin/sh", "-c", _KEEP_EXIT_CODE, str(self._exit_path(request.name))]

@@ -1,12 +1,19 @@
 """Hands the batches of committed manifests to runs, job by job, and sees each run to its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from batching import names
-from batching.errors import BatchError, LauncherBusy, SettingError, Transient, WrongStore
+from batching.errors import (
+    BatchError,
+    LauncherBusy,
+    LauncherRefused,
+    SettingError,
+    Transient,
+    WrongStore,
+)
 from batching.model import Store
 from batching.ports import BlobStore, Clock, Launcher
 from batching.runs.driver import Driver
@@ -43,15 +50,14 @@ def check_uris(store: BlobStore, jobs: Sequence[Job]) -> None:
 
 
 class Dispatcher:
-    """Dispatches all jobs of one store through one launcher.
+    """Dispatches all jobs of one store.
 
     Args:
         store: the scoped store, whose names lie under the store's id.
         identity: the content of `headrace.json`.
         partitions: all partitions of the hub, whoever owns them.
         jobs: what is to run.
-        launcher: what starts runs.
-        slots: how many runs of all jobs together the launcher takes at once; None: any number.
+        launchers: what starts the runs of each job.
         quiet_manifests: so many without a batch of a job move its vector by an empty record.
 
     Raises:
@@ -65,11 +71,10 @@ class Dispatcher:
         identity: Store,
         partitions: Sequence[str],
         jobs: Sequence[Job],
-        launcher: Launcher,
+        launchers: Mapping[str, Launcher],
         *,
         clock: Clock,
         metrics: DispatchMetrics,
-        slots: int | None = None,
         poll_seconds: float = POLL_SECONDS,
         quiet_manifests: int = QUIET_MANIFESTS,
     ) -> None:
@@ -77,9 +82,9 @@ class Dispatcher:
         if len({job.name for job in jobs}) < len(jobs):
             raise SettingError("jobs: each needs a name of its own")
         self._store, self._identity, self._jobs = store, identity, tuple(jobs)
-        self._partitions, self._launcher = tuple(partitions), launcher
+        self._partitions, self._launchers = tuple(partitions), dict(launchers)
         self._clock, self._metrics = clock, metrics
-        self._slots, self._poll_seconds = slots, poll_seconds
+        self._poll_seconds = poll_seconds
         self._quiet_manifests = quiet_manifests
         self._manifests, self._lines = self._read_anew()
         self._problems: dict[tuple[str, str], tuple[str, int]] = {}  # what is wrong, since when
@@ -101,7 +106,7 @@ class Dispatcher:
             self._partitions,
             runs=runs,
             manifests=manifests,
-            driver=Driver(job, runs, self._launcher, self._clock, self._metrics),
+            driver=Driver(job, runs, self._launchers[job.name], self._clock, self._metrics),
             clock=self._clock,
             metrics=self._metrics,
         )
@@ -206,19 +211,19 @@ class Dispatcher:
     async def _see_runs(self, line: JobLine) -> bool:
         """Drive every record that is under way, so that ended ones make room."""
         await line.catch_up()
-        silent = [error for n in sorted(line.drives) if (error := await self._drive(line, n))]
+        troubles = [error for n in sorted(line.drives) if (error := await self._drive(line, n))]
         await line.settle()
-        if silent:
-            raise silent[0]
+        if troubles:  # what only an operator can help counts more than what may pass
+            raise next((e for e in troubles if not isinstance(e, Transient)), troubles[0])
         return True
 
-    async def _drive(self, line: JobLine, n: int) -> Transient | None:
-        """Drive one record; a server that is silent about it may answer for the next."""
+    async def _drive(self, line: JobLine, n: int) -> Transient | LauncherRefused | None:
+        """Drive one record; trouble with it is no reason to leave the next one alone."""
         try:
             await line.drive(n)
         except LauncherBusy as error:
             log.debug("no run can start now", job=line.job.name, n=n, why=str(error))
-        except Transient as error:
+        except (Transient, LauncherRefused) as error:
             return error
         return None
 
@@ -226,15 +231,17 @@ class Dispatcher:
         """Look for new batches and give them a run; True if there may be more to do at once."""
         more = await line.look_ahead()
         before = set(line.drives)
-        created = await line.hand_out(room=self._room(), quiet_manifests=self._quiet_manifests)
+        created = await line.hand_out(room=self._room(line), quiet_manifests=self._quiet_manifests)
         for n in line.drives.keys() - before:
             if error := await self._drive(line, n):
                 raise error
         return created or more
 
-    def _room(self) -> bool:
-        under_way = sum(len(line.drives) for line in self._lines)
-        return self._slots is None or under_way < self._slots
+    def _room(self, line: JobLine) -> bool:
+        """Tell whether the job's launcher takes another run, of whatever job."""
+        launcher = self._launchers[line.job.name]
+        same = (each for each in self._lines if self._launchers[each.job.name] is launcher)
+        return launcher.slots is None or sum(len(each.drives) for each in same) < launcher.slots
 
     def _show(self) -> None:
         now, metrics = self._clock.now_ns(), self._metrics

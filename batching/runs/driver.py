@@ -101,7 +101,9 @@ class Driver:
             return
         record, k, name = drive.record, drive.attempt, self._name(drive)
         uri = f"{self._runs.store.uri}/{names.run(record.job, record.n)}"
-        request = RunRequest(name, record.job, record.n, k, record.flow, uri)
+        covers = {p: (record.start.get(p, 0), to) for p, to in record.to.items()}
+        covers = {p: span for p, span in covers.items() if span[0] < span[1]}
+        request = RunRequest(name, record.job, record.n, k, record.flow, uri, covers)
         await reached("start.before")
         started = await self._launcher.start(request)
         await reached("start.after")
@@ -118,6 +120,7 @@ class Driver:
                 attempt=k,
                 batches=len(record.batches),
                 name=name,
+                **self._launcher.where(name, record.flow),
             )
 
     async def _vouch(self, drive: Drive) -> bool:
@@ -158,7 +161,9 @@ class Driver:
         await reached("failed.after")
         if created:
             self._metrics.runs.labels(job, "failed").inc()
-            log.error("run failed for good", job=job, n=n, attempts=k, name=self._name(drive))
+            name = self._name(drive)
+            where = self._launcher.where(name, drive.record.flow)
+            log.error("run failed for good", job=job, n=n, attempts=k, name=name, **where)
             return True
         return (await self._runs.trail(n)).attempt <= k  # else somebody asked for another one
 

@@ -12,7 +12,13 @@ from random import Random
 from typing import TypeVar
 
 from batching import names
-from batching.errors import LauncherBusy, LauncherUnavailable, StoreUnavailable, Transient
+from batching.errors import (
+    LauncherBusy,
+    LauncherRefused,
+    LauncherUnavailable,
+    StoreUnavailable,
+    Transient,
+)
 from batching.model import (
     Attempt,
     Entry,
@@ -152,7 +158,9 @@ class FakeCluster:
         self.flows: dict[str, Flow] = {}
         self.starts: list[RunRequest] = []
         self.effects: list[tuple[str, int, int]] = []
+        self.slots: int | None = None
         self.busy = False
+        self.refused: set[str] = set()  # names that somebody else's runs have
 
     async def start(self, request: RunRequest) -> bool:
         return await self.chaos.call("start", lambda: self._start(request), LauncherUnavailable)
@@ -160,6 +168,8 @@ class FakeCluster:
     def _start(self, request: RunRequest) -> bool:
         if self.busy:
             raise LauncherBusy("no slot")
+        if request.name in self.refused:
+            raise LauncherRefused(f"{request.name} is not ours")
         if request.name in self.flows:
             return False
         self.flows[request.name] = Flow(request)
@@ -172,6 +182,9 @@ class FakeCluster:
             return RunState.GONE if flow is None else flow.state
 
         return await self.chaos.call("state", look, LauncherUnavailable)
+
+    def where(self, name: str, flow: str) -> dict[str, str]:
+        return {"page": f"{flow}/{name}"}
 
     async def close(self) -> None:
         pass

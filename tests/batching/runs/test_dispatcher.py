@@ -14,7 +14,7 @@ from batching.errors import SettingError, StoreUnavailable, Transient
 from batching.model import Attempt, RunPosition, RunRecord, dump
 from batching.ports import RunState
 from batching.runs.dispatcher import Dispatcher
-from batching.runs.jobs import Job
+from batching.runs.jobs import Job, run_name
 from batching.runs.manifests import Manifests
 from batching.runs.metrics import DispatchMetrics
 from tests.batching.runs.dispatch_world import IDENTITY, Chaos, World
@@ -35,7 +35,7 @@ def dispatcher(world: World, **settings: Any) -> Dispatcher:
         IDENTITY,
         world.partitions,
         world.jobs,
-        world.cluster,
+        dict.fromkeys((job.name for job in world.jobs), world.cluster),
         clock=world.clock,
         metrics=DispatchMetrics(registry),
         **settings,
@@ -193,7 +193,8 @@ def test_all_jobs_together_take_the_slots_of_the_launcher_in_turn() -> None:
     world = World(jobs)
     for _ in range(8):
         world.commit("0", "vibration")
-    one = dispatcher(world, slots=2)
+    world.cluster.slots = 2
+    one = dispatcher(world)
     for _ in range(12):
         step(one)
         assert len(world.cluster.running()) <= 2
@@ -289,6 +290,34 @@ def test_a_job_that_is_stuck_is_tried_again_though_the_clock_was_set_back() -> N
     assert one._resting(("vibration", "_hand_out"))
     world.clock.now -= YEAR_NS
     assert not one._resting(("vibration", "_hand_out"))
+
+
+def test_a_run_that_is_refused_calls_an_operator_and_keeps_no_other_run_waiting() -> None:
+    world = World((job(at_most_batches=1),))
+    taken = run_name(IDENTITY.id, "SensorProcessingFlow", "vibration", 1, 1)
+    world.cluster.refused.add(taken)
+    world.cluster.busy = True
+    for _ in range(2):
+        world.commit("0", "vibration")
+    one = dispatcher(world)
+    step(one, 2)
+    world.cluster.busy = False
+    step(one)
+    assert [request.n for request in world.cluster.starts] == [2]
+    assert one.problems == {"vibration": f"{taken} is not ours"}
+    world.cluster.refused.clear()
+    world.clock.now += 61 * SECOND_NS  # an operator is called again so often
+    step(one)
+    assert [request.n for request in world.cluster.starts] == [2, 1]
+    assert not one.problems
+
+
+def test_a_run_is_told_which_manifests_it_covers() -> None:
+    world = World((job(),))
+    for _ in range(2):
+        world.commit("0", "vibration")
+    step(dispatcher(world))
+    assert [request.covers for request in world.cluster.starts] == [{"0": (0, 2)}]
 
 
 def test_a_record_whose_last_attempt_failed_makes_room_and_is_listed_as_failed() -> None:

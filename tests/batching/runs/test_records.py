@@ -193,7 +193,13 @@ def test_a_real_flow_is_run_by_the_dispatcher_and_makes_the_result(tmp_path: Pat
         job = Job("vibration", "SensorProcessingFlow", ("vibration",), after_ns=0)
         metrics = DispatchMetrics(CollectorRegistry())
         one = Dispatcher(
-            store, IDENTITY, ["0"], [job], launcher, clock=SystemClock(), metrics=metrics
+            store,
+            IDENTITY,
+            ["0"],
+            [job],
+            {job.name: launcher},
+            clock=SystemClock(),
+            metrics=metrics,
         )
         assert await everything_ran(one, 90)
         reports = [r async for r in list_runs(store, IDENTITY.id, "vibration")]
