@@ -18,6 +18,7 @@ GUARDS = {
     "peek is one": "peek: order and contents in one atomic read",
     # the owner
     "skip": "append: leaves out what is known to be durable",
+    "rest of slice": "append: what was received above w is appended, too, after BEHIND",
     "low checks": "maintain: attaches again when w is behind what was acknowledged",
     "acked before low": "maintain: compares with what was acknowledged before it asked",
     "stop both": "attach again: both tasks of the owner are stopped first",

@@ -90,6 +90,7 @@ MUTANTS = (
             "ack last", "order", "overlap", "create-only log", "checkpoint", "trim batches",
         )
     ),
+    Mutant(("rest of slice",), "three events"),
     *(
         Mutant((guard,), "loss")
         for guard in ("gap", "ack checks", "low checks", "mark with c")

@@ -153,14 +153,18 @@ class Owner:
     # --- B. Append
 
     def receiving(self) -> Steps:
+        """Take what the link gives: it moves on, whatever becomes of what it gave."""
+        at = self.acked + 1
         while True:
             limit = self.rnd.randint(1, 8)
-            start = self.acked + 1
-            events = yield from call(self.world.receive, self.names, self.p, start, limit)
-            if events and events[0][0] > start and guard("gap received"):
+            events = yield from call(self.world.receive, self.names, self.p, at, limit)
+            if events and events[0][0] > at and guard("gap received"):
                 raise Reattach  # the hub no longer has what comes between
-            if events:
-                yield from self.append(events)
+            at = events[-1][0] + 1 if events else at
+            while fresh := [event for event in events if event[0] > self.acked]:
+                yield from self.append(fresh)
+                if not guard("rest of slice"):
+                    break
 
     def append(self, events: list[Event]) -> Steps:
         if not self.opened:

@@ -21,7 +21,8 @@ MISSED = (  # by some of these seeds
     "data first", "nonce", "checkpoint", "trim batches", "trim parked", "names carry store",
     "own T", "store check", "wipe", "undispatched", "in flight", "create-only runs",
     "create-only results", "drive", "cap from the store", "settled", "vector", "receipt",
-    "gap received", "drain", "behind,rising", "attach keeps w,rising", "restore,overdue",
+    "gap received", "rest of slice", "drain", "behind,rising", "attach keeps w,rising",
+    "restore,overdue",
 )  # fmt: skip
 BY_HAND = {
     name: scenario

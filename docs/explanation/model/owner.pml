@@ -98,6 +98,7 @@
 #define g_contained 41        /* a listed piece replaces those of its key that it contains */
 #define g_forget_tells_n 42   /* forget: tells Redis on which manifest it relies */
 #define g_low_tells_n 43      /* maintain: takes in every manifest that Redis relies on before it moves the position */
+#define g_rest_of_slice 44    /* append: what was received above w is appended, too, after BEHIND */
 hidden byte removed, also_removed;
 #define guard(name) (removed != g_##name && also_removed != g_##name)
 
@@ -140,6 +141,7 @@ typedef Owner {
 	unsigned relies : 4;  /* A0: T n, read before the log */
 	unsigned holds : 1;   /* its receiver got events before the hub dropped them */
 	unsigned pending : 3; /* TASKS=2: an append is applied, its answer is not read */
+	unsigned forgot : 4;  /* events that were received and are in no append; only without `rest of slice` */
 	View v;
 	byte mark[2];         /* mark(key): everything up to here is durable */
 	byte k[PEEKED];       /* D1: the sealed buffers, by number + 1 */
@@ -529,7 +531,7 @@ proctype owner(byte me) {
 	:: d_step { at(A6) -> begin();
 		r.w = (guard(attach_keeps_w) -> MAX(r.w, o[me].c) : o[me].c);
 		tells_n(attach_tells_n, me);
-		o[me].acked = r.w;
+		o[me].acked = r.w; o[me].forgot = 0;
 		idle();
 		if
 		:: dropped > o[me].acked ->                                  /* the hub's first number > w + 1 */
@@ -558,11 +560,15 @@ proctype owner(byte me) {
 		attach_again(); done() }                                     /* GAP */
 	:: d_step { RECEIVES && CAN_GET(1) && r.w > o[me].acked && guard(behind) -> begin();
 		o[me].acked = r.w; done() }                                  /* BEHIND */
+#ifdef PAIRS
+	:: d_step { RECEIVES && CAN_GET(2) && r.w == o[me].acked + 1 && guard(behind) && !guard(rest_of_slice) -> begin();
+		o[me].forgot = UPTO(o[me].acked + 2) & ~UPTO(r.w); o[me].acked = r.w; done() }   /* BEHIND, and the link goes on */
+#endif
 	:: d_step { RECEIVES && o[me].acked < dropped && !o[me].holds -> begin();
 		attach_again(); done() }                                     /* the link says: no longer there */
 #define APPENDS(count) (RECEIVES && CAN_GET(count) && (r.w == o[me].acked || (r.w < o[me].acked && !guard(gap)) || (r.w > o[me].acked && !guard(behind))))
 #define append(count, sealed, torn) \
-		b = UPTO(o[me].acked + count) & ~UPTO(o[me].acked); \
+		b = UPTO(o[me].acked + count) & ~UPTO(o[me].acked) & ~o[me].forgot; \
 		if :: guard(skip) -> b = b & ~((X & UPTO(MARK(me, 0))) | (Y & UPTO(MARK(me, 1)))) :: else fi; \
 		for (key : 0 .. 1) { \
 			m = b & OF(key); \
