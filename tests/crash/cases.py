@@ -37,7 +37,7 @@ HERE = tuple(name for name in POINTS if name.partition(".")[0] not in ELSEWHERE)
 WAVES = {"parked": 8, "parked_before": 8, "parked_often": 30}  # more objects than stay unmerged
 ONE_OWNER = IN_A_FLOW | ONCE_A_STORE | {"drain", "receive"}  # frozen there, nobody else gets in
 PAUSE_SECONDS, FREEZE_SECONDS = 0.7, 4.0
-TURNS = ("kill", "pair", "raise", "pair", "pause", "pair", "freeze", "pair")
+TURNS = ("kill", "pair", "raise", "freeze", "pause", "pair", "pair", "pair")
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from batching.failpoints import arm
-from tests.crash.__main__ import main
+from tests.crash.__main__ import RUNS, main
 from tests.crash.cases import HERE, PLAIN, TURNS, Case, Spec, case, cases
 from tests.crash.mutants import MUTANTS
 from tests.crash.place import opened
 from tests.crash.story import Outcome, Story
 from tests.crash.table import failures, never_reached, table
 
-RUNS = 320  # what `make crash-test` plays
 KILLED = Case(
     seed=0,
     number=0,
@@ -63,7 +62,7 @@ def test_the_usual_run_has_every_failpoint_by_itself_and_in_a_pair() -> None:
 
 
 def test_every_action_has_its_turn() -> None:
-    found = {spec.action for each in itertools.islice(cases(1), 600) for spec in each.specs}
+    found = {spec.action for each in itertools.islice(cases(1), RUNS) for spec in each.specs}
     assert found == set(TURNS) - {"pair"}
 
 
