@@ -20,7 +20,7 @@ def test_a_service_sleeps_until_its_partitions_are_taken_over(
     plant = FaultPlant(tmp_path / "plant", told=told)
     with plant.running():
         if where is not None:
-            plant.environment[VARIABLE] = f"{where}=pause:8@3"
+            plant.environment[VARIABLE] = f"{where}=pause:8"
         sleeper = plant.start("one")
         plant.send(150)
         if where is not None:

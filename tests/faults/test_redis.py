@@ -9,11 +9,13 @@ from random import Random
 import pytest
 import redis
 
+from tests.end_to_end.plant import stream
 from tests.faults.disks import fill, small_disk
 from tests.faults.plant import FaultPlant, Told
 from tests.faults.proxy import Proxy
 from tests.faults.valkey import Valkey
 
+SCARCE_BYTES = 3_000_000  # the events take more than twice that
 RETRYING = "server does not answer, trying again"
 
 
@@ -117,6 +119,20 @@ def test_out_of_memory_until_an_operator_gives_it_some(plant: FaultPlant, server
     time.sleep(4)
     server.client.config_set("maxmemory", 0)
     plant.recover("Redis: out of memory (noeviction), given more")
+
+
+def test_out_of_memory_and_nobody_gives_it_more(plant: FaultPlant, server: Valkey) -> None:
+    never = {"max_samples": 1_000_000, "max_age": "1 h"}
+    plant.settings["streams"] = {"motion": stream(seal=never)}
+    plant.start()
+    used = server.client.info("memory")["used_memory"]
+    server.client.config_set("maxmemory", used + SCARCE_BYTES)
+    plant.send(3_000, rate=0)
+    plant.says("more comes than fits")
+    plant.until(lambda report: report.batched > 2_000)  # sealed for want of room alone
+    plant.drain()
+    plant.recover("Redis: out of memory (noeviction), given nothing, drained")
+    assert server.client.info("memory")["maxmemory"] == used + SCARCE_BYTES
 
 
 def test_its_disk_is_full(tmp_path: Path, told: Told) -> None:
