@@ -296,6 +296,11 @@ class Launcher(Protocol):
 
     slots: int | None  # runs at once, of all jobs together; None: as many as jobs allow
 
+    @property
+    def problems(self) -> list[str]:
+        """Say what keeps runs from starting or from being seen; nothing if all is well."""
+        ...
+
     async def start(self, request: RunRequest) -> bool:
         """Start a run; False if one of that name exists or runs already.
 

@@ -10,7 +10,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 MASK = "***"
-QUIET = ("azure", "aiohttp", "asyncio", "urllib3", "msal", "uamqp")  # heard from WARNING on
+# heard from WARNING on
+QUIET = ("azure", "aiohttp", "asyncio", "httpcore2", "httpx2", "urllib3", "msal", "uamqp")
 _BY_NAME = re.compile(
     r"\b(SharedAccessKey|AccountKey|SharedAccessSignature|sig|password|client_secret|"
     r"access_token)(=|%3[Dd])(?!%3[Dd])[^;&,\s\"'\\<>)\]]+",

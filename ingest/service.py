@@ -272,7 +272,8 @@ class _Service:
     def _unready(self) -> list[str]:
         if self._fleet is None:
             return ["starting"]
-        return self._fleet.unready()
+        launchers = set(self._parts.launchers.values())
+        return [*self._fleet.unready(), *(why for each in launchers for why in each.problems)]
 
 
 async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from batching.adapters.flow_environment import flow_environment
-from batching.errors import LauncherBusy, LauncherUnavailable, SettingError
+from batching.errors import LauncherBusy, LauncherRefused, LauncherUnavailable, SettingError
 from batching.ports import RunRequest, RunState
 
 # The shell outlives the flow by one file: how it ended, for a service that was not there.
@@ -70,6 +70,17 @@ class LocalLauncher:
         if not path.is_file():
             raise SettingError(f"flow {flow}: its file {path} is missing")
 
+    @property
+    def problems(self) -> list[str]:
+        """Say which flows have lost their files."""
+        found = []
+        for flow in self._flows:
+            try:
+                self.check(flow)
+            except SettingError as error:
+                found.append(str(error))
+        return found
+
     def where(self, name: str, flow: str) -> dict[str, str]:  # noqa: ARG002  # pages need it
         """Give the file that has a run's output."""
         return {"output": str(self.log_path(name))}
@@ -83,11 +94,14 @@ class LocalLauncher:
 
         Raises:
             LauncherBusy: as many as allowed are running; ask again later.
+            LauncherRefused: the flow is not known, or its file is missing.
             LauncherUnavailable: the machine refused, such as a full disk.
-            SettingError: the flow is not known.
 
         """
-        self.check(request.flow)
+        try:
+            self.check(request.flow)
+        except SettingError as error:
+            raise LauncherRefused(str(error)) from error
         self._reap()
         try:
             return await asyncio.to_thread(self._start, request)

@@ -9,86 +9,20 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batching.adapters.flow_environment import find_flows, flow_environment
-from batching.adapters.local_launcher import LocalLauncher
-from batching.errors import LauncherBusy, LauncherUnavailable, SettingError
-from batching.ports import RunRequest, RunState
-
-FLOW = """
-    import json, os, pathlib, sys, time
-    here = pathlib.Path({folder!r})
-    name = next(a for a in sys.argv if a.startswith("--tag=headrace:")).partition(":")[2]
-    with (here / (name + ".starts")).open("a") as starts:
-        starts.write(f"{{os.getpid()}}\\n")
-    (here / (name + ".seen")).write_text(json.dumps([sys.argv[1:], dict(os.environ)]))
-    print("hello from", name, flush=True)
-    while not (here / (name + ".end")).exists():
-        time.sleep(0.01)
-    sys.exit(int((here / (name + ".end")).read_text()))
-"""
-
-
-class Stage:
-    """A data folder and a flow that runs until it is told how to end."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.flow = folder / "plain_flow.py"
-        self.flow.write_text(textwrap.dedent(FLOW.format(folder=str(folder))))
-        self.data = folder / "data"
-        self.names: set[str] = set()
-        self.launchers: list[LocalLauncher] = []
-
-    def launcher(self, **settings: Any) -> LocalLauncher:
-        made = LocalLauncher(self.data, {"PlainFlow": self.flow}, **settings)
-        self.launchers.append(made)
-        return made
-
-    def request(self, name: str, *, attempt: int = 1, flow: str = "PlainFlow") -> RunRequest:
-        self.names.add(name)
-        return RunRequest(name, "job", 7, attempt, flow, "file:///store/runs/job/000000000007.json")
-
-    def end(self, name: str, code: int = 0) -> None:
-        new = self.folder / f"{name}.new"
-        new.write_text(str(code))
-        new.rename(self.folder / f"{name}.end")
-
-    def starts(self, name: str) -> list[int]:
-        """Process ids of the flow, one for each time that it was started."""
-        path = self.folder / f"{name}.starts"
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-    def shell(self, name: str) -> int:
-        """Process id of the shell above the flow."""
-        status = Path(f"/proc/{self.starts(name)[-1]}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line[:5] == "PPid:")
+from batching.errors import LauncherBusy, LauncherRefused, LauncherUnavailable, SettingError
+from batching.ports import RunState
+from tests.batching.adapters.local_stage import Stage, begun, until
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    for name in made.names:
-        made.end(name)
-    for launcher in made.launchers:
-        for child in launcher._children.values():
-            child.wait(20)
-
-
-async def until(launcher: LocalLauncher, name: str, state: RunState) -> None:
-    async with asyncio.timeout(20):
-        while await launcher.state(name) is not state:  # noqa: ASYNC110  # it says nothing itself
-            await asyncio.sleep(0.01)
-
-
-async def begun(stage: Stage, name: str, times: int = 1) -> None:
-    async with asyncio.timeout(20):
-        while len(stage.starts(name)) < times:  # noqa: ASYNC110  # a file cannot wake us
-            await asyncio.sleep(0.01)
+    made.close()
 
 
 def test_a_run_is_seen_running_and_then_succeeded_or_failed(stage: Stage) -> None:
@@ -283,7 +217,7 @@ def test_metaflow_always_has_a_user(service: dict[str, str], user: str | None) -
 
 
 def test_an_unknown_flow_is_named_with_those_that_are_known(stage: Stage) -> None:
-    with pytest.raises(SettingError, match=r"flow Typo is not known here \(known: PlainFlow\)"):
+    with pytest.raises(LauncherRefused, match=r"flow Typo is not known here \(known: PlainFlow\)"):
         asyncio.run(stage.launcher().start(stage.request("a", flow="Typo")))
     stage.flow.unlink()
     with pytest.raises(SettingError, match=r"plain_flow\.py is missing"):

@@ -183,6 +183,10 @@ class FakeCluster:
 
         return await self.chaos.call("state", look, LauncherUnavailable)
 
+    @property
+    def problems(self) -> list[str]:
+        return []
+
     def where(self, name: str, flow: str) -> dict[str, str]:
         return {"page": f"{flow}/{name}"}
 
