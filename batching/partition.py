@@ -28,7 +28,7 @@ from batching.model import Element, LostReason, Position, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.parking import Parker
 from batching.policy import SealPolicy
-from batching.ports import Appended, Buffer, Clock, Low, OpenBuffer
+from batching.ports import AppendAnswer, Appended, Buffer, Clock, Low, OpenBuffer
 from batching.pressure import Amount
 from batching.replay import Replay, ReplayBound
 from batching.retention import Retention
@@ -256,13 +256,23 @@ class Partition:
             unless=(BufferFull,),
         )
         await reached("append.after")
+        if await self._taken(answer):
+            self._keep(planned, answer.resynced)
+
+    async def _taken(self, answer: AppendAnswer) -> bool:
+        """Follow Redis to where it is; tell whether it took the append.
+
+        Raises:
+            Reattach: it lost something.
+
+        """
         if answer.outcome is Appended.GAP:
             raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
         self.acked = answer.w
         if answer.outcome is Appended.BEHIND:  # another owner, or our own lost answer
             await self._read_states()
-        else:
-            self._keep(planned, answer.resynced)
+            return False
+        return True
 
     async def lose(self, last: int, reason: LostReason) -> bool:
         """Go on behind numbers that the hub no longer has: all after `acked`, up to `last`.
@@ -288,11 +298,7 @@ class Partition:
         known = self._view.next - 1
         answer = await answered(lambda: self._buffer.append(self.acked, last, (), known))
         await reached("lost.after")
-        if answer.outcome is Appended.GAP:
-            raise Reattach(f"Redis has events up to {answer.w} only, it had {self.acked}")
-        self.acked = answer.w
-        if answer.outcome is Appended.BEHIND:
-            await self._read_states()
+        await self._taken(answer)
         return declared
 
     def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
