@@ -32,10 +32,11 @@ from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element
 from batching.names import Key
-from batching.partition import Hooks, Partition, Rules
+from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.replay import ReplayBound
 from batching.scope import Scoped
+from batching.tenure import Hooks, Rules
 from batching.verify import verify
 from batching.view import Log
 from benchmarks import processes

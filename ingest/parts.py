@@ -28,7 +28,6 @@ from batching.metrics import BatchingMetrics
 from batching.metrics_pressure import PressureMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
-from batching.partition import Rules
 from batching.ports import BlobStore, Launcher
 from batching.pressure import within
 from batching.replay import ReplayBound
@@ -36,6 +35,7 @@ from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.retired import refuse_retired
 from batching.scope import Scoped
+from batching.tenure import Rules
 from ingest.classify import Classifier
 from ingest.config import Settings
 from ingest.embedded_hub import EmbeddedHub

@@ -15,9 +15,10 @@ from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.commit import StreamFormat
 from batching.errors import BatchError, NotDrained
 from batching.names import REDRIVE
-from batching.partition import Hooks, Partition
+from batching.partition import Partition
 from batching.redrive import RedriveLog
 from batching.runs.dispatcher import Dispatcher
+from batching.tenure import Hooks
 from batching.view import Log
 from ingest.changeover import change_over
 from ingest.config import Settings

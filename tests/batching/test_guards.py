@@ -82,7 +82,7 @@ def test_a_manifest_whose_number_was_used_and_deleted_long_ago_is_not_believed(p
         body = dump(Position(-1, 5))  # five manifests came and went meanwhile
         await bench.store.replace(position(bench), body, None if found is None else found[1])
         with pytest.raises(Reattach, match="deleted long ago"):
-            await asleep.commit_sealed()
+            await asleep.upkeep.commit_sealed()
         assert (await bench.buffer().low()).sealed == 1
 
     play(story)

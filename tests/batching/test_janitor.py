@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batching import names, partition
+from batching import names, upkeep
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.janitor import Janitor
 from batching.model import RunPosition, RunRecord, Trimmed, dump
@@ -215,7 +215,7 @@ def test_dead_letters_go_after_their_own_time_and_stay_counted(play) -> None:
 def test_parked_objects_go_an_hour_after_their_events_are_in_batches(
     play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "FIRST_STEP", 1)
+    monkeypatch.setattr(upkeep, "FIRST_STEP", 1)
 
     async def story(bench: Bench) -> None:
         bench.policy = SealPolicy(max_age_ns=1_000 * DAY_NS)

@@ -144,7 +144,7 @@ def test_a_lost_race_against_a_batch_is_planned_again(play) -> None:
         owner: Partition = await bench.attached()
         other = await bench.attached()
         await bench.feed(other, 0, 1)
-        await other.commit_sealed()  # the first owner does not know manifest 0
+        await other.upkeep.commit_sealed()  # the first owner does not know manifest 0
         await owner.lose(5, GONE)  # it believes that nothing was appended yet
         assert await lost(bench) == [(1, 0, 5)]
         assert owner.acked == 1  # the other one is ahead: it looks again from there

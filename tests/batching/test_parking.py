@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batching import names, parking, partition, view
+from batching import names, parking, upkeep, view
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import CorruptObject, Reattach, WrongStore
 from batching.model import Entry, EntryKind
@@ -224,7 +224,7 @@ def test_a_sealed_buffer_in_front_is_committed_first(play) -> None:
         await fed(bench, owner, "ab", 12)
         low = await bench.buffer().low()
         assert low.sealed
-        await owner.maintain(low)
+        await owner.upkeep.maintain(low)
         assert owner.view.checkpoint >= 4
         assert await sealed(bench) == [("a", 0, 0, 1), ("b", 1, 1, 1)]
         await ended(bench, owner)
@@ -243,7 +243,7 @@ def test_parking_goes_on_where_two_owners_work_on_one_partition(play) -> None:
                         number = owner.acked + 1
                         sensor = "abc"[number % 3] if number % 5 == 0 else "fast"
                         await bench.feed(owner, number, sensor=sensor)
-                    await (owner.drain() if round_ % 2 == at else owner.commit_sealed())
+                    await (owner.drain() if round_ % 2 == at else owner.upkeep.commit_sealed())
                 except Reattach:
                     owners[at] = await bench.attached()
         owner = await bench.attached()
@@ -261,13 +261,13 @@ def test_an_owner_learns_what_another_parked_and_restores_it_when_it_is_due(play
         await bench.client.flushall()
         await bench.buffer().attach(11)  # a state that knows nothing of a and b came back
         bench.clock.now += 1_031 * SECOND
-        second.acked = 11
-        await second.maintain(await bench.buffer().low())
+        second._tenure.acked = 11
+        await second.upkeep.maintain(await bench.buffer().low())
         opened = await bench.buffer().opened()
         assert {found.key.sensor for found in opened} == {"a", "b"}
         assert len(second.states) == 2
         await second.seal_all()
-        await second.commit_sealed()
+        await second.upkeep.commit_sealed()
         assert await sealed(bench) == [("a", 0, 0, 1), ("b", 1, 1, 1)]
 
     play(story)
@@ -350,7 +350,7 @@ def test_many_small_objects_are_merged_and_pieces_of_a_key_joined(
     play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parking, "MERGE_OBJECTS", 3)
-    monkeypatch.setattr(partition, "LOOK_NS", 0)
+    monkeypatch.setattr(upkeep, "LOOK_NS", 0)
 
     async def story(bench: Bench) -> None:
         owner = await bench.attached()
@@ -406,7 +406,7 @@ def test_a_store_that_is_gone_as_a_whole_is_not_taken_for_a_corrupt_one(play) ->
         for name in names_:
             await bench.root.delete(name)
         with pytest.raises(WrongStore):
-            await owner.commit_sealed()
+            await owner.upkeep.commit_sealed()
 
     play(story)
 
@@ -438,7 +438,7 @@ def test_pieces_superseded_elsewhere_and_deleted_are_learned_of(play) -> None:
         other = await bench.attached()
         await owner.seal_all()
         sealed_ = await bench.buffer().peek(2**30, 99)
-        await owner.commit_sealed()
+        await owner.upkeep.commit_sealed()
         for name in await parked_objects(bench):
             await bench.store.delete(name)
         fronts = await other._committer._in_front(other.view, sealed_)

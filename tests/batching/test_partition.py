@@ -174,9 +174,9 @@ def test_a_loser_of_the_race_for_a_manifest_drops_what_the_winner_covers(play) -
         bench.policy = SealPolicy(max_samples=4)
         first, second = await bench.attached(), await bench.attached()
         await bench.feed(first, 0, 1)
-        await second.commit_sealed()
+        await second.upkeep.commit_sealed()
         await bench.feed(first, 2, 3)
-        await first.commit_sealed()
+        await first.upkeep.commit_sealed()
         await first.drain()
         assert [(a, b) for _, a, b, _ in await sealed(bench)] == [(0, 1), (2, 3)]
         await checked(bench)
@@ -220,11 +220,12 @@ def test_the_position_moves_only_over_manifests_that_its_owner_has_read(play) ->
         first, second = await bench.attached(), await bench.attached()
         backup = {name: await bench.store.get(name) async for name in bench.store.names("")}
         await bench.feed(first, 0, 1)
-        await first.commit_sealed()  # manifest 0: redis relies on it, the second owner knows it not
-        await second.maintain(await bench.buffer().low())
+        # Redis relies on manifest 0, which the second owner does not know
+        await first.upkeep.commit_sealed()
+        await second.upkeep.maintain(await bench.buffer().low())
         assert (second.view.checkpoint, second.view.next) == (1, 1)
         await bench.client.flushall()
-        second.acked = -1
+        second._tenure.acked = -1
         await bench.feed(second, 0, 1)  # durable, so left out, on the word of manifest 0
         assert await bench.buffer().acknowledged() == 0
         for name in [name async for name in bench.store.names("")]:
@@ -245,7 +246,7 @@ def test_redis_that_relies_on_a_manifest_that_is_not_there_is_looked_at_anew(pla
         await bench.feed(owner, 0)
         await bench.buffer().attach(-1, 3)
         with pytest.raises(Reattach, match="relies on manifest 3"):
-            await owner.maintain(await bench.buffer().low())
+            await owner.upkeep.maintain(await bench.buffer().low())
         assert (await bench.attached()).acked == -1
 
     play(story)
@@ -269,7 +270,7 @@ def test_a_chunk_of_an_unknown_version_wipes_the_partition(play) -> None:
         await owner.append([broken], 0, bench.clock.now)
         await owner.seal_all()
         with pytest.raises(CorruptBuffer):
-            await owner.commit_sealed()
+            await owner.upkeep.commit_sealed()
         await owner.wipe()
         assert (await bench.attached()).acked == -1
 

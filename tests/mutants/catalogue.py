@@ -16,6 +16,7 @@ STATES = "tests/batching/test_states.py"
 MIXIN = "tests/flows/test_mixin.py"
 COMMIT_PY = "batching/commit.py"
 PARTITION_PY = "batching/partition.py"
+UPKEEP_PY = "batching/upkeep.py"
 VIEW_PY = "batching/view.py"
 JANITOR_PY = "batching/janitor.py"
 LUA = "batching/adapters/lua"
@@ -36,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL A, attach
     Mutant(
         "wipe", "a store that is older than Redis wipes the partition's keys",
-        PARTITION_PY, "if self._view.next <= acknowledged:", "if False:", (PARTITION,),
+        PARTITION_PY, "if self.view.next <= acknowledged:", "if False:", (PARTITION,),
     ),
     Mutant(
         "read-check", "after the log was read: `first` has not moved beyond its start",
@@ -85,11 +86,11 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL E, maintain
     Mutant(
         "low-checks", "a Redis that went back is noticed when the checkpoint moves",
-        PARTITION_PY, "if low.w < acked:", "if False:", (PARTITION,),
+        UPKEEP_PY, "if low.w < acked:", "if False:", (PARTITION,),
     ),
     Mutant(
         "lost-position", "an owner that lost the position to another attaches again",
-        PARTITION_PY, "if version is None:", "if False:", (PARTITION,),
+        UPKEEP_PY, "if version is None:", "if False:", (PARTITION,),
     ),
     # PROTOCOL E2 and F, parking
     Mutant(
