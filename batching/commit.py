@@ -33,7 +33,7 @@ from batching.lost import lost_entry
 from batching.metrics import BatchingMetrics
 from batching.model import Entry, EntryKind, LostReason, Manifest, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
-from batching.parked_reads import Fronts, Gone, read_pieces
+from batching.parking.reads import Fronts, Gone, read_pieces
 from batching.policy import NEVER_NS, BatchState
 from batching.ports import Buffer, Clock, SealedBuffer
 from batching.retry import answered

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from batching.names import Key
-from batching.pieces import Pieces
+from batching.parking.pieces import Pieces
 from batching.ports import Low
 from batching.pressure import Amount, Open
 from batching.states import States

@@ -53,7 +53,7 @@ class Entry:
     Times are nanoseconds UTC since the epoch; `first` and `last` are sequence numbers.
     `rows` are the batch's rows in its bundle, `chunks` its rows in the bundle's table of
     chunks, both [from, to). `used` says which rows of a parked object's index were still in
-    use when it was listed (`batching.parked`); all of them where it is None.
+    use when it was listed (`batching.parking.objects`); all of them where it is None.
     """
 
     kind: str

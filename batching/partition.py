@@ -22,10 +22,10 @@ from batching.janitor import Janitor
 from batching.metrics import BatchingMetrics
 from batching.model import Element, LostReason
 from batching.names import Key
-from batching.parking import Parker
+from batching.parking.parker import Parker
+from batching.parking.replay import Replay
 from batching.ports import AppendAnswer, Appended, Buffer, Clock, OpenBuffer
 from batching.pressure import Amount
-from batching.replay import Replay
 from batching.retry import answered
 from batching.sealing import Sealing
 from batching.states import Planned, States

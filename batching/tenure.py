@@ -15,9 +15,9 @@ from batching.holding import Holding
 from batching.horizon import Horizon
 from batching.metrics import BatchingMetrics
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.parking.replay import Replay, ReplayBound
 from batching.policy import SealPolicy
 from batching.ports import Buffer, Clock
-from batching.replay import Replay, ReplayBound
 from batching.retention import Retention
 from batching.states import States
 from batching.view import Log, View

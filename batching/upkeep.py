@@ -12,7 +12,7 @@ from batching.errors import Reattach
 from batching.failpoints import reached
 from batching.identity import check_identity
 from batching.model import Position, dump
-from batching.parking import Parker
+from batching.parking.parker import Parker
 from batching.ports import Low
 from batching.retry import answered
 from batching.tenure import Tenure

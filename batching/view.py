@@ -14,8 +14,8 @@ from batching.identity import check_identity
 from batching.lost import LostNumbers
 from batching.model import Entry, EntryKind, Manifest, Position, Store, Trimmed, load
 from batching.names import Key
-from batching.parked import Index, read_index, unpack_used
-from batching.pieces import Pieces
+from batching.parking.objects import Index, read_index, unpack_used
+from batching.parking.pieces import Pieces
 from batching.ports import BlobStore
 from batching.retention import read_trimmed
 from batching.retry import answered

@@ -32,9 +32,9 @@ from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element
 from batching.names import Key
+from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
-from batching.replay import ReplayBound
 from batching.scope import Scoped
 from batching.tenure import Hooks, Rules
 from batching.verify import verify

@@ -28,9 +28,9 @@ from batching.metrics import BatchingMetrics
 from batching.metrics_pressure import PressureMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
+from batching.parking.replay import ReplayBound
 from batching.ports import BlobStore, Launcher
 from batching.pressure import within
-from batching.replay import ReplayBound
 from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.retired import refuse_retired

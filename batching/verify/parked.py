@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind
-from batching.parked import unpack_used
-from batching.parked_reads import Gone, read_pieces
-from batching.pieces import ParkedObject, Pieces
+from batching.parking.objects import unpack_used
+from batching.parking.pieces import ParkedObject, Pieces
+from batching.parking.reads import Gone, read_pieces
 from batching.verify.report import Report
 from batching.view import COVERING, Log
 

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batching import bundle, model, names, parked
+from batching import bundle, model, names
 from batching.lost import lost_entry
 from batching.model import Entry, LostReason, RunBatch, SealReason
+from batching.parking import objects
 from ingest.reference.tables import NOTE, table
 
 HUB = names.hub_id("plant7.servicebus.windows.net", "telemetry", 1_767_225_600_000)
@@ -345,7 +346,7 @@ def _bundles() -> str:
 
 
 def _parked() -> str:
-    index = table(("Column", "Type"), [(f"`{f.name}`", str(f.type)) for f in parked.SCHEMA])
+    index = table(("Column", "Type"), [(f"`{f.name}`", str(f.type)) for f in objects.SCHEMA])
     return (
         "## Parked object\n\n`<id>/parked/<hub>/<partition>/<n div 10000>/<n>-<nonce>.chunks` and"
         " `.index.arrow` beside it\n\nWhat open batches hold, moved out of Redis so that the"

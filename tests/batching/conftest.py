@@ -22,9 +22,9 @@ from batching.identity import open_store
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, Store
 from batching.names import DEAD, Key
+from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
-from batching.replay import ReplayBound
 from batching.scope import Scoped
 from batching.tenure import Hooks, Rules
 from batching.view import Log

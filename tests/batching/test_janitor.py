@@ -11,9 +11,9 @@ from batching import names, upkeep
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.janitor import Janitor
 from batching.model import RunPosition, RunRecord, Trimmed, dump
+from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
-from batching.replay import ReplayBound
 from batching.retention import DAY_NS, Retention
 from batching.runs.retired import retire
 from batching.verify import Report, verify

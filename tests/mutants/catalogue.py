@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 GUARDS = "tests/batching/test_guards.py"
-PARKING = "tests/batching/test_parking.py"
-PIECES = "tests/batching/test_pieces.py"
+PARKING = "tests/batching/parking/test_parker.py"
+PIECES = "tests/batching/parking/test_pieces.py"
 JANITOR = "tests/batching/test_janitor.py"
 PARTITION = "tests/batching/test_partition.py"
 DISPATCH = "tests/batching/runs/test_dispatcher.py"

@@ -16,9 +16,9 @@ from batching import names
 from batching.commit import Committer, Plan, rising
 from batching.failpoints import reached
 from batching.names import Key
-from batching.parked import Piece, Writer, Written
-from batching.parked_reads import Fronts, Gone, read_pieces
-from batching.pieces import ParkedObject
+from batching.parking.objects import Piece, Writer, Written
+from batching.parking.pieces import ParkedObject
+from batching.parking.reads import Fronts, Gone, read_pieces
 from batching.ports import Buffer, Parkable, Shell
 from batching.retry import answered
 from batching.view import Log, View

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from batching import names, parking, upkeep, view
+from batching import names, upkeep, view
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import CorruptObject, Reattach, WrongStore
 from batching.model import Entry, EntryKind
 from batching.names import Key
+from batching.parking import parker
+from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
-from batching.replay import ReplayBound
 from batching.verify import Report, verify
 from tests.batching.conftest import SECOND, Bench, make_bench
 
@@ -349,7 +350,7 @@ def test_what_is_listed_again_stands_in_front_of_the_batches_that_hold_it(
 def test_many_small_objects_are_merged_and_pieces_of_a_key_joined(
     play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parking, "MERGE_OBJECTS", 3)
+    monkeypatch.setattr(parker, "MERGE_OBJECTS", 3)
     monkeypatch.setattr(upkeep, "LOOK_NS", 0)
 
     async def story(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from batching.model import Entry
 from batching.names import Key
-from batching.parked import Index, Piece, pack_used
+from batching.parking.objects import Index, Piece, pack_used
 from batching.ports import Shell
 
 _ROWS = 32  # bits of a code that hold the row; the object's number lies above

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batching.chunk import Encoded, read_both
 from batching.errors import CorruptBuffer, CorruptObject
 from batching.names import Key
-from batching.parked import Piece
+from batching.parking.objects import Piece
 from batching.ports import BlobStore
 from batching.retry import answered
 

@@ -12,9 +12,9 @@ from batching import names, view
 from batching.errors import CorruptObject
 from batching.model import Entry
 from batching.names import Key
-from batching.parked import Index, Piece, Writer, pack_used, read_index, unpack_used
-from batching.parked_reads import GAP_BYTES, READ_BYTES, spans
-from batching.parking import _joined, _runs
+from batching.parking.objects import Index, Piece, Writer, pack_used, read_index, unpack_used
+from batching.parking.parker import _joined, _runs
+from batching.parking.reads import GAP_BYTES, READ_BYTES, spans
 from batching.view import View
 
 KEYS = [Key("s", each) for each in "abc"]
