@@ -19,13 +19,13 @@ from batching.failpoints import reached
 from batching.horizon import Horizon
 from batching.identity import check_identity
 from batching.janitor import Janitor
+from batching.limits.pressure import Amount
 from batching.metrics import BatchingMetrics
 from batching.model import Element, LostReason
 from batching.names import Key
 from batching.parking.parker import Parker
 from batching.parking.replay import Replay
 from batching.ports import AppendAnswer, Appended, Buffer, Clock, OpenBuffer
-from batching.pressure import Amount
 from batching.retry import answered
 from batching.sealing import Sealing
 from batching.states import Planned, States

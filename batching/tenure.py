@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from batching.commit import PEEK_BYTES, StreamFormat
-from batching.governor import Governor
-from batching.holding import Holding
 from batching.horizon import Horizon
+from batching.limits.governor import Governor
+from batching.limits.holding import Holding
 from batching.metrics import BatchingMetrics
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.parking.replay import Replay, ReplayBound

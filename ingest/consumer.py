@@ -14,7 +14,7 @@ import structlog
 
 from batching.errors import CorruptBuffer, Leaving, Reattach
 from batching.failpoints import reached
-from batching.governor import Governor
+from batching.limits.governor import Governor
 from batching.model import Element
 from batching.partition import Partition
 from ingest.classify import Classified, Classifier

@@ -22,15 +22,15 @@ from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
 from batching.errors import BatchError, SettingError, StoreUnavailable
-from batching.governor import Governor
 from batching.identity import open_store, read_store
+from batching.limits.governor import Governor
+from batching.limits.metrics import PressureMetrics
+from batching.limits.pressure import within
 from batching.metrics import BatchingMetrics
-from batching.metrics_pressure import PressureMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.parking.replay import ReplayBound
 from batching.ports import BlobStore, Launcher
-from batching.pressure import within
 from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.retired import refuse_retired

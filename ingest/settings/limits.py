@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from batching.pressure import Bounds
+from batching.limits.pressure import Bounds
 from ingest.settings.kinds import Bytes, Count, Part
 from ingest.units import Size
 

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from batching.limits.pressure import Amount, Open
 from batching.names import Key
 from batching.parking.pieces import Pieces
 from batching.ports import Low
-from batching.pressure import Amount, Open
 from batching.states import States
 
 

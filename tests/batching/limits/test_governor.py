@@ -11,15 +11,15 @@ from hypothesis import given
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from batching import governor as module
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import Leaving, Reattach
-from batching.governor import Governor
-from batching.metrics_pressure import PressureMetrics
+from batching.limits import governor as module
+from batching.limits.governor import Governor
+from batching.limits.metrics import PressureMetrics
+from batching.limits.pressure import Amount, Bounds
 from batching.model import Element, Entry
 from batching.names import Key
 from batching.partition import Partition, halves
-from batching.pressure import Amount, Bounds
 from batching.verify import Report, verify
 from tests.batching.conftest import Bench, make_bench
 

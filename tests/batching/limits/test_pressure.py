@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from batching.errors import SettingError
-from batching.names import Key
-from batching.pressure import (
+from batching.limits.pressure import (
     BATCH_BYTES,
     LOW,
     Amount,
@@ -21,6 +20,7 @@ from batching.pressure import (
     strained,
     within,
 )
+from batching.names import Key
 
 sizes = st.integers(0, 300)
 bounds = st.builds(Bounds, st.integers(1, 1_000), st.integers(1, 40), st.just(1))

@@ -1,6 +1,6 @@
 """Keeps what a process holds within its bounds: seals early, then lets the intake wait.
 
-One governor for all partitions of a process. It decides by `batching.pressure`; the owners seal.
+One governor for all partitions of a process. It decides by `pressure`; the owners seal.
 Who wants to append asks for room first and gets it in the order of asking, so that nobody
 starves. While the handler of a partition waits here, the SDK's credit for it is not renewed, and
 the hub keeps what comes. Nothing is ever dropped.
@@ -20,10 +20,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from batching.errors import Leaving
-from batching.holding import Holding
-from batching.metrics_pressure import PressureMetrics
-from batching.names import Key
-from batching.pressure import (
+from batching.limits.holding import Holding
+from batching.limits.metrics import PressureMetrics
+from batching.limits.pressure import (
     HIGH,
     LOW,
     Amount,
@@ -34,6 +33,7 @@ from batching.pressure import (
     relievable,
     strained,
 )
+from batching.names import Key
 
 ASK_SECONDS = 0.25  # how often who waits looks again, though nobody told it to
 FULL_SECONDS = 0.5  # between two tries of an append while Redis has no memory
