@@ -13,6 +13,14 @@ class BatchingMetrics:
     """Built once by the composition root; tests build one on a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._of_partition: list[Gauge] = []  # `forget` drops their series
+
+        def gauge(name: str, sentence: str) -> Gauge:
+            """Register a gauge of each partition."""
+            made = Gauge(name, sentence, ["partition"], registry=registry)
+            self._of_partition.append(made)
+            return made
+
         self.batches = Counter(
             "headrace_batches_committed_total",
             "Batches in a manifest, by the trigger that sealed them.",
@@ -52,51 +60,29 @@ class BatchingMetrics:
             "Buffers sealed early, because another owner was at work on them.",
             registry=registry,
         )
-        self.open_sensors = Gauge(
-            "headrace_open_sensors", "Open batches.", ["partition"], registry=registry
+        self.open_sensors = gauge("headrace_open_sensors", "Open batches.")
+        self.open_bytes = gauge(
+            "headrace_open_bytes", "Encoded bytes in open batches, without what is parked."
         )
-        self.open_bytes = Gauge(
-            "headrace_open_bytes",
-            "Encoded bytes in open batches, without what is parked.",
-            ["partition"],
-            registry=registry,
+        self.sealed_waiting = gauge(
+            "headrace_sealed_waiting", "Sealed batches that wait for their manifest."
         )
-        self.sealed_waiting = Gauge(
-            "headrace_sealed_waiting",
-            "Sealed batches that wait for their manifest.",
-            ["partition"],
-            registry=registry,
-        )
-        self.checkpoint = Gauge(
+        self.checkpoint = gauge(
             "headrace_checkpoint_distance_events",
             "Events between the checkpoint and the newest one in the buffer: what a lost Redis"
             " would make the service read again.",
-            ["partition"],
-            registry=registry,
         )
-        self.checkpoint_seconds = Gauge(
+        self.checkpoint_seconds = gauge(
             "headrace_checkpoint_distance_seconds",
             "Time of stream between the oldest event that is only in the buffer and the newest.",
-            ["partition"],
-            registry=registry,
         )
-        self.parked_events = Gauge(
+        self.parked_events = gauge(
             "headrace_parked_events",
             "Events that were moved to the store before their batches are sealed.",
-            ["partition"],
-            registry=registry,
         )
-        self.parked_bytes = Gauge(
-            "headrace_parked_bytes",
-            "Encoded bytes of them.",
-            ["partition"],
-            registry=registry,
-        )
-        self.parked_objects = Gauge(
-            "headrace_parked_objects",
-            "Objects in the store that hold them.",
-            ["partition"],
-            registry=registry,
+        self.parked_bytes = gauge("headrace_parked_bytes", "Encoded bytes of them.")
+        self.parked_objects = gauge(
+            "headrace_parked_objects", "Objects in the store that hold them."
         )
         self.deleted = Counter(
             "headrace_janitor_deleted_total",
@@ -107,15 +93,6 @@ class BatchingMetrics:
 
     def forget(self, partition: str) -> None:
         """Drop the gauges of a partition that went to another owner."""
-        for gauge in (
-            self.open_sensors,
-            self.open_bytes,
-            self.sealed_waiting,
-            self.checkpoint,
-            self.checkpoint_seconds,
-            self.parked_events,
-            self.parked_bytes,
-            self.parked_objects,
-        ):
+        for gauge in self._of_partition:
             with contextlib.suppress(KeyError):
                 gauge.remove(partition)
