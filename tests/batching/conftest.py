@@ -27,6 +27,7 @@ from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.scope import Scoped
 from batching.tenure import Hooks, Rules
+from batching.verify import Report, verify
 from batching.view import Log
 
 SECOND = 10**9
@@ -139,6 +140,22 @@ class Bench:
         await self.client.zadd(f"{t}due", {key.text(): 1})
         await self.buffer().sweep(2, 1)
         owner.states.drop([key])
+
+
+async def checked(bench: Bench) -> Report:
+    """Make sure that nothing is missing, twice or damaged."""
+    report = await verify(bench.root)
+    assert not report.wrong, (report.missing, report.twice, report.damaged)
+    return report
+
+
+async def sealed(bench: Bench) -> list[tuple[str, int, int, str]]:
+    """Give sensor, first, last and reason of every batch in the log."""
+    found, n = [], 0
+    while (entries := await bench.log().entries(n)) is not None:
+        found += [(e.sensor, e.first, e.last, e.reason) for e in entries]
+        n += 1
+    return found
 
 
 async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:

@@ -16,8 +16,8 @@ from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.retention import DAY_NS, Retention
 from batching.runs.retired import retire
-from batching.verify import Report, verify
-from tests.batching.conftest import SECOND, Bench, make_bench
+from batching.verify import verify
+from tests.batching.conftest import SECOND, Bench, checked, make_bench
 
 Story = Callable[[Bench], Awaitable[None]]
 HOUR = 3_600 * SECOND
@@ -76,12 +76,6 @@ async def job(bench: Bench, name: str, *handed: int, settled: int) -> None:
 
 async def said(bench: Bench) -> Trimmed:
     return (await bench.log().trimmed())[0]
-
-
-async def checked(bench: Bench) -> Report:
-    report = await verify(bench.root)
-    assert not report.wrong, (report.missing, report.twice, report.damaged)
-    return report
 
 
 def deleted(bench: Bench, kind: str) -> float:

@@ -7,6 +7,7 @@ PARKING = "tests/batching/parking/test_parker.py"
 PIECES = "tests/batching/parking/test_pieces.py"
 JANITOR = "tests/batching/test_janitor.py"
 PARTITION = "tests/batching/test_partition.py"
+UPKEEP = "tests/batching/test_upkeep.py"
 DISPATCH = "tests/batching/runs/test_dispatcher.py"
 STORES = "tests/batching/adapters/test_stores.py"
 BUFFER = "tests/batching/adapters/test_redis_buffer.py"
@@ -73,7 +74,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "overlap", "a commit leaves out what the log holds",
         COMMIT_PY, "marks.get(buffer.key, view.mark(buffer.key))", "marks.get(buffer.key, -1)",
-        (PARTITION,),
+        (PARTITION, UPKEEP),
     ),
     Mutant(
         "number-check", "after a manifest: `first` is not beyond its number",
@@ -86,11 +87,11 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL E, maintain
     Mutant(
         "low-checks", "a Redis that went back is noticed when the checkpoint moves",
-        UPKEEP_PY, "if low.w < acked:", "if False:", (PARTITION,),
+        UPKEEP_PY, "if low.w < acked:", "if False:", (PARTITION, UPKEEP),
     ),
     Mutant(
         "lost-position", "an owner that lost the position to another attaches again",
-        UPKEEP_PY, "if version is None:", "if False:", (PARTITION,),
+        UPKEEP_PY, "if version is None:", "if False:", (UPKEEP,),
     ),
     # PROTOCOL E2 and F, parking
     Mutant(

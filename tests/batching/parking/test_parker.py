@@ -18,7 +18,7 @@ from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.verify import Report, verify
-from tests.batching.conftest import SECOND, Bench, make_bench
+from tests.batching.conftest import SECOND, Bench, checked, make_bench
 
 Story = Callable[[Bench], Awaitable[None]]
 
@@ -77,12 +77,6 @@ async def entries_of(bench: Bench) -> list[Entry]:
 
 async def parked_objects(bench: Bench) -> list[str]:
     return [name async for name in bench.store.names("parked/")]
-
-
-async def checked(bench: Bench) -> Report:
-    report = await verify(bench.root)
-    assert not report.wrong, (report.missing, report.twice, report.damaged)
-    return report
 
 
 async def ended(bench: Bench, owner: Partition) -> Report:

@@ -1,0 +1,130 @@
+"""Commits and the checkpoint, with two owners, lost manifests and replaced stores."""
+
+import pytest
+
+from batching.errors import CorruptBuffer, Reattach, WrongStore
+from batching.policy import SealPolicy
+from tests.batching.conftest import Bench, checked, sealed
+
+
+def test_a_loser_of_the_race_for_a_manifest_drops_what_the_winner_covers(play) -> None:
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        first, second = await bench.attached(), await bench.attached()
+        await bench.feed(first, 0, 1)
+        await second.upkeep.commit_sealed()
+        await bench.feed(first, 2, 3)
+        await first.upkeep.commit_sealed()
+        await first.drain()
+        assert [(a, b) for _, a, b, _ in await sealed(bench)] == [(0, 1), (2, 3)]
+        await checked(bench)
+
+    play(story)
+
+
+def test_an_owner_that_loses_the_position_attaches_again(play) -> None:
+    async def story(bench: Bench) -> None:
+        first, second = await bench.attached(), await bench.attached()
+        await first.append([], 3, bench.clock.now)
+        await first.drain()
+        with pytest.raises(Reattach, match="moved the checkpoint"):
+            await second.drain()
+
+    play(story)
+
+
+def test_the_position_moves_only_over_manifests_that_its_owner_has_read(play) -> None:
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        first, second = await bench.attached(), await bench.attached()
+        backup = {name: await bench.store.get(name) async for name in bench.store.names("")}
+        await bench.feed(first, 0, 1)
+        # Redis relies on manifest 0, which the second owner does not know
+        await first.upkeep.commit_sealed()
+        await second.upkeep.maintain(await bench.buffer().low())
+        assert (second.view.checkpoint, second.view.next) == (1, 1)
+        await bench.client.flushall()
+        second._tenure.acked = -1
+        await bench.feed(second, 0, 1)  # durable, so left out, on the word of manifest 0
+        assert await bench.buffer().acknowledged() == 0
+        for name in [name async for name in bench.store.names("")]:
+            if name not in backup:
+                await bench.store.delete(name)
+        owner = await bench.attached()
+        assert owner.acked == -1  # the store is older: everything is read again
+        await bench.feed(owner, 0, 1)
+        await owner.drain()
+        assert (await checked(bench)).batched == 2
+
+    play(story)
+
+
+def test_redis_that_relies_on_a_manifest_that_is_not_there_is_looked_at_anew(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.feed(owner, 0)
+        await bench.buffer().attach(-1, 3)
+        with pytest.raises(Reattach, match="relies on manifest 3"):
+            await owner.upkeep.maintain(await bench.buffer().low())
+        assert (await bench.attached()).acked == -1
+
+    play(story)
+
+
+def test_a_store_that_was_replaced_stops_the_owner(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.feed(owner, 0)
+        await bench.root.delete("headrace.json")
+        with pytest.raises(WrongStore, match="replaced"):
+            await owner.drain()
+
+    play(story)
+
+
+def test_a_chunk_of_an_unknown_version_wipes_the_partition(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        broken = bench.element(0)._replace(body=b"\x08\x00\x00\x00\x63rest....")
+        await owner.append([broken], 0, bench.clock.now)
+        await owner.seal_all()
+        with pytest.raises(CorruptBuffer):
+            await owner.upkeep.commit_sealed()
+        await owner.wipe()
+        assert (await bench.attached()).acked == -1
+
+    play(story)
+
+
+def test_samples_of_a_stream_whose_channels_changed_become_dead_letters(play) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        gone = bench.element(0)._replace(key=bench.element(0).key._replace(stream="gone"))
+        await owner.append([gone], 0, bench.clock.now)
+        await owner.seal_all()
+        await owner.drain()
+        report = await checked(bench)
+        assert (report.dead_letters, report.batched) == (1, 0)
+
+    play(story)
+
+
+def test_a_drain_up_to_a_number_leaves_alone_what_another_process_appended(play) -> None:
+    """One that finishes what old rules gathered must not write what came by the new ones."""
+
+    async def story(bench: Bench) -> None:
+        old = await bench.attached()
+        await bench.feed(old, 0, 1)
+        upto = old.acked
+        new = await bench.attached()
+        await bench.feed(new, 2)  # into the same buffer
+        await old.seal_all()
+        with pytest.raises(Reattach, match="another process appends, beyond number 1"):
+            await old.drain(upto=upto)
+        assert await sealed(bench) == []
+        await new.drain()
+        await new.drain(upto=2)
+        assert await sealed(bench) == [("a", 0, 2, "drain")]
+        await checked(bench)
+
+    play(story)
