@@ -2,6 +2,7 @@
 
 import pytest
 
+from batching import names
 from batching.errors import CorruptBuffer, Reattach, WrongStore
 from batching.policy import SealPolicy
 from tests.batching.conftest import Bench, checked, sealed
@@ -18,6 +19,21 @@ def test_a_loser_of_the_race_for_a_manifest_drops_what_the_winner_covers(play) -
         await first.drain()
         assert [(a, b) for _, a, b, _ in await sealed(bench)] == [(0, 1), (2, 3)]
         await checked(bench)
+
+    play(story)
+
+
+def test_a_redis_that_went_back_is_noticed_also_where_nothing_is_appended(play) -> None:
+    """Else the owner goes on receiving behind what Redis has lost until the next event comes."""
+
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.feed(owner, 0, 1)
+        await bench.client.flushall()
+        with pytest.raises(Reattach, match="up to -1 only, it had 1"):
+            await owner.drain()
+        assert await bench.store.get_versioned(names.position(bench.identity.hub_id, "0")) is None
+        assert (await bench.attached()).acked == -1
 
     play(story)
 

@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL E, maintain
     Mutant(
         "low-checks", "a Redis that went back is noticed when the checkpoint moves",
-        UPKEEP_PY, "if low.w < acked:", "if False:", (PARTITION, UPKEEP),
+        UPKEEP_PY, "if low.w < acked:", "if False:", (UPKEEP,),
     ),
     Mutant(
         "lost-position", "an owner that lost the position to another attaches again",
