@@ -25,8 +25,14 @@ test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs,
 test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at their smallest
 	@$(BIN)/pytest -q -m 'slow and not faults and not long'
 
-test-long: setup  ## the longest tests: 5,000 schedules, the models, the product without each guard, a million names
-	@$(BIN)/pytest -q -m long
+test-protocol: setup  ## 5,000 schedules, each guard taken out, the models in every interleaving (15 minutes)
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/protocol
+
+test-mutants: setup  ## the service with each guard taken out: some test must fail (10 minutes)
+	@$(BIN)/pytest -q -n 2 -m long tests/mutants
+
+test-long: test-protocol test-mutants  ## both, and a flood of a million names (half an hour more)
+	@$(BIN)/pytest -q -m long tests/end_to_end
 
 test-faults: setup  ## real servers, disks, clocks and processes broken from outside (ten minutes)
 	@$(BIN)/pytest -q -n 2 tests/faults
@@ -50,4 +56,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-long test-faults crash-test check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults crash-test check bench fuzz model soak

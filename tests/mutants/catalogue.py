@@ -70,6 +70,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "states-again", "states are read again when somebody else has appended",
         PARTITION_PY, "if answer.outcome is Appended.BEHIND:  #", "if False:  #", (PARTITION,),
     ),
+    Mutant(
+        "rest-of-slice", "what was received above w is appended, too, after BEHIND",
+        PARTITION_PY, "while self.acked < upto:  #", "if self.acked < upto:  #", (PARTITION,),
+    ),
     # PROTOCOL D, commit
     Mutant(
         "overlap", "a commit leaves out what the log holds",
