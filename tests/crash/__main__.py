@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(outcomes) < len(chosen):  # a long run says how far it is
             _say(f"\nafter {len(outcomes)} of {len(chosen)}:\n{table(outcomes)}")
         if not options.keep and not any(each.failed for each in outcomes):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         else:
             _say(f"files are kept in {folder}")
     return _conclude(outcomes, time.monotonic() - began)
@@ -84,7 +84,8 @@ async def _play(chosen: Sequence[Case], folder: Path, options: argparse.Namespac
             outcome = await story.play()
             _tell(outcome)
             if not (options.keep or outcome.failed):
-                shutil.rmtree(story.folder)
+                # a run that outlives its service may still be writing there
+                shutil.rmtree(story.folder, ignore_errors=True)
             return outcome
 
     async with opened(folder, hubs) as place:
