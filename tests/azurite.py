@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import ssl
 import subprocess
 import sysconfig
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 VERSION = "3.35.0"
 START_SECONDS = 60.0
 INSTALL_SECONDS = 300.0
-_LISTENS = re.compile(r"successfully listens on (http://\S+)")
+_LISTENS = re.compile(r"successfully listens on (https?://\S+)")
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,28 @@ class Azurite:
     @property
     def connection_string(self) -> str:
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={self.account};AccountKey={self.key};"
+            f"DefaultEndpointsProtocol={self.endpoint.partition(':')[0]};AccountName={self.account};AccountKey={self.key};"
             f"BlobEndpoint={self.endpoint};"
         )
 
 
 @contextmanager
-def running_azurite(folder: Path) -> Iterator[Azurite]:
-    """Run a server that keeps everything in memory and logs into `folder`."""
+def running_azurite(
+    folder: Path, *, host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None
+) -> Iterator[Azurite]:
+    """Run a server that keeps everything in memory and logs into `folder`.
+
+    With a certificate and its key it speaks TLS, and takes tokens beside the account's key.
+    """
     main, log = install(), folder / "azurite.log"
     account, key = "headracetests", base64.b64encode(secrets.token_bytes(32)).decode()
     command = [
-        *(*_node(), main, "--blobHost", "127.0.0.1", "--blobPort", "0"),
+        *(*_node(), main, "--blobHost", host, "--blobPort", "0"),
         *("--inMemoryPersistence", "--silent", "--disableTelemetry", "--disableProductStyleUrl"),
     ]
+    if certificate is not None:
+        command += ["--oauth", "basic", "--cert", certificate[0], "--key", certificate[1]]
+        command += ["--skipApiVersionCheck"]  # Metaflow asks for the SDK's newest
     environment = {**os.environ, "AZURITE_ACCOUNTS": f"{account}:{key}"}
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -150,8 +159,10 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _answers(address: str) -> bool:
+    blind = ssl.create_default_context()  # whether it lives, whatever its certificate
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     try:
-        urllib.request.urlopen(address, timeout=5).close()  # noqa: S310 - our own http server
+        urllib.request.urlopen(address, timeout=5, context=blind).close()  # noqa: S310 - our own
     except urllib.error.HTTPError as error:
         error.close()  # it refuses a request without a signature: it lives
     except OSError:
