@@ -4,6 +4,9 @@ import contextlib
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from batching.model import LostReason
+from ingest.decode.problem import Reason
+
 
 class IngestMetrics:
     """Built once by the composition root; tests build one on a registry of their own."""
@@ -85,6 +88,14 @@ class IngestMetrics:
         )
 
         self._stopped: dict[str, tuple[str, str, str]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Show series from the start, so that a rate sees the first one that is set aside."""
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
+        for lost in LostReason:
+            self.lost.labels(lost.value)
 
     def stop(self, partition: str, stream: str, reason: str, share: float) -> None:
         """Show that a partition takes nothing in, until `forget`."""

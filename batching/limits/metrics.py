@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from batching.limits.pressure import Limit
+
 
 class PressureMetrics:
     """Built once by the composition root; tests build one on a registry of their own."""
@@ -37,3 +39,6 @@ class PressureMetrics:
             ["cause"],
             registry=registry,
         )
+        for cause in Limit:  # from the start, so that a rate sees the first one
+            self.pauses.labels(cause.value)
+            self.paused_seconds.labels(cause.value)
