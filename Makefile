@@ -43,6 +43,9 @@ crash-test: setup  ## kill the service at each step of the protocol, alone and i
 model: setup  ## search the protocol's models completely (needs spin and gcc; half an hour of one core)
 	@$(BIN)/python -m tests.protocol.model_check && $(BIN)/python -m tests.protocol.model_check --mutants
 
+chart: setup  ## lint, render and validate the chart (needs helm and kubeconform)
+	@$(BIN)/pytest -q tests/helm
+
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
 
@@ -56,4 +59,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults crash-test check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults crash-test chart check bench fuzz model soak

@@ -15,7 +15,12 @@ from ingest.reference.cli import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ingest").rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "ingest").rglob("*.md"),
+        *(ROOT / "helm").rglob("*.md"),
+    ]
 )
 GUIDES = [
     path
