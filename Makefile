@@ -23,7 +23,7 @@ test: setup  ## base tests: real Event Hubs SDK, Valkey, Azurite, Metaflow runs,
 	@$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow'
 
 test-slow: setup  ## the slower tests: the article's Python 3.10, benchmarks at their smallest
-	@$(BIN)/pytest -q -m 'slow and not faults and not long'
+	@$(BIN)/pytest -q -m 'slow and not faults and not long and not cluster'
 
 test-protocol: setup  ## 5,000 schedules, each guard taken out, the models in every interleaving (15 minutes)
 	@$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/protocol
@@ -36,6 +36,9 @@ test-long: test-protocol test-mutants  ## both, and a flood of a million names (
 
 test-faults: setup  ## real servers, disks, clocks and processes broken from outside (ten minutes)
 	@$(BIN)/pytest -q -n 2 tests/faults
+
+test-cluster: setup  ## a real Kubernetes node with Argo, and what needs it (root; builds it the first time)
+	@$(BIN)/python -m tests.cluster build && $(BIN)/pytest -q -m cluster
 
 crash-test: setup  ## kill the service at each step of the protocol, alone and in pairs; verify (15 minutes)
 	@$(BIN)/python -m tests.crash --seed 1
@@ -59,4 +62,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults crash-test chart check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster crash-test chart check bench fuzz model soak

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cache import cache
+
 VERSION = "3.35.0"
 START_SECONDS = 60.0
 INSTALL_SECONDS = 300.0
@@ -75,11 +77,11 @@ def running_azurite(
 
 def install() -> Path:
     """Give the script of the server; the first caller of a machine downloads it."""
-    cache = _cache()
-    home = cache / f"azurite-{VERSION}"
+    folder = cache()
+    home = folder / f"azurite-{VERSION}"
     main = home / "node_modules/azurite/dist/src/blob/main.js"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"azurite-{VERSION}.lock").open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"azurite-{VERSION}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # workers of pytest-xdist all come here at once
         if not main.exists():
             _download(home)
@@ -115,12 +117,6 @@ _ADVICE = (
     "Tests of the Azure adapter need the npm registry once. Where there is none, set "
     "HEADRACE_SKIP_AZURITE=1 to leave them out."
 )
-
-
-def _cache() -> Path:
-    if chosen := os.environ.get("HEADRACE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
 
 
 def _wheel() -> Path | None:

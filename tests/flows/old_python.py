@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cache import cache
+
 NUMPY = "1.23.5"
 PACKAGES = ("metaflow>=2.15", f"numpy=={NUMPY}", "pyarrow>=14")
 PROBE = f"import sys, metaflow, pyarrow, numpy; assert numpy.__version__ == '{NUMPY}', sys.version"
@@ -20,18 +22,14 @@ def old_python() -> Path:
     base = next(filter(_is_310, _candidates()), None)
     if base is None:
         pytest.skip("no working Python 3.10 on PATH or under PYENV_ROOT")
-    cache = Path(os.environ.get("HEADRACE_CACHE") or _user_cache())
-    cache.mkdir(parents=True, exist_ok=True)
-    home = cache / f"python3.10-numpy{NUMPY}"
-    with (cache / f"{home.name}.lock").open("w") as lock:
+    folder = cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    home = folder / f"python3.10-numpy{NUMPY}"
+    with (folder / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _works(home / "bin/python", PROBE):
             _build(base, home)
     return home / "bin/python"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
 
 
 def _candidates() -> Iterator[str]:
