@@ -107,12 +107,14 @@ def plan(compiled: Compiled, request: Request, place: "Place | None") -> Deploym
         _same_flow(old, compiled.flow, name)
     token = old["metadata"]["annotations"].get(TOKEN) if old else None
     template = dress(compiled.template, request, token)
+    cron = cron_workflow(template, request)
+    old_cron = place.get("CronWorkflow", name) if place else None
     return Deployment(
         compiled.flow,
-        template,
-        cron_workflow(template, request),
+        carried_over(old, template),
+        cron and carried_over(old_cron, cron),
         old,
-        place.get("CronWorkflow", name) if place else None,
+        old_cron,
     )
 
 
@@ -188,7 +190,7 @@ def apply(planned: Deployment, place: Place, say: Say) -> None:
         if new is None and old is not None:
             place.delete(kind, old["metadata"]["name"])
         elif new is not None and (old is None or changes(old, new)):
-            place.put(carried_over(old, new), old)
+            place.put(new, old)
         else:
             continue
         done.append(kind)
