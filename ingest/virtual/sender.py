@@ -21,7 +21,7 @@ from ingest.virtual.plan import Message, Plan
 
 TICK_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 5.0
-PATIENCE = 6
+PATIENCE = 12  # attempts, some 40 s
 ANSWER_SECONDS = 20.0
 Answer = TypeVar("Answer")
 
@@ -37,7 +37,10 @@ class Sent:
 
 
 class Sender:
-    """Sends messages at a rate, each under its sensor's partition key or to given partitions."""
+    """Sends messages at a rate, each under its sensor's partition key or to given partitions.
+
+    A `known` hub is there, even if it does not answer at first.
+    """
 
     def __init__(
         self,
@@ -47,8 +50,9 @@ class Sender:
         partitions: Sequence[str] = (),
         log: Path | None = None,
         progress: Callable[[Sent], None] = lambda _: None,
+        known: bool = False,
     ) -> None:
-        self._client = _client(connection_string, hub)
+        self._client, self._known = _client(connection_string, hub), known
         self._partitions, self._log, self._progress = partitions, log, progress
         self.sent = Sent()
 
@@ -106,14 +110,15 @@ class Sender:
     async def _answered(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat a call while the hub is away; a message may then be in the hub twice.
 
-        A hub that has not accepted anything yet is told at once: its address may be wrong.
+        Of a hub that has not accepted anything yet the caller hears at once: its address may be
+        wrong, unless it is known.
         """
         for attempt in itertools.count(1):
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     return await call()
             except (EventHubError, OSError, TimeoutError) as error:
-                if attempt >= PATIENCE or not self.sent.events:
+                if attempt >= PATIENCE or not (self._known or self.sent.events):
                     why = said(error) if str(error) else f"no answer within {ANSWER_SECONDS:.0f} s"
                     raise Transient(f"the hub does not accept events: {why}") from error
                 await asyncio.sleep(min(0.2 * 2**attempt, LONGEST_WAIT_SECONDS))

@@ -114,7 +114,7 @@ class Plant:
             for s in signals("smartwatch", sensors, seed=seed)
         ]
         plan = Plan(chosen, Habits(**{"garbage": 0.0, **habits}), seed, time.time() * 1_000)
-        sender = Sender(self.connection, HUB, log=self.senders)
+        sender = Sender(self.connection, HUB, log=self.senders, known=True)
         await sender.send(plan, events=events, rate=rate, stop=asyncio.Event())
 
     def publish(self, *bodies: bytes, partition_key: str, **properties: Any) -> None:
