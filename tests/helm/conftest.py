@@ -23,3 +23,13 @@ def helm(tmp_path: Path) -> Helm:
 @pytest.fixture
 def kubeconform() -> str:
     return _program("kubeconform")
+
+
+@pytest.fixture
+def promtool() -> str:
+    return _program("promtool")
+
+
+@pytest.fixture
+def prometheus() -> str:
+    return _program("prometheus")

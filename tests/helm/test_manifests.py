@@ -324,7 +324,7 @@ def test_the_monitor_is_of_whichever_operator_there_is(helm: Helm) -> None:
     monitor = helm.objects(None, AKS)["PodMonitor", "headrace"]
     assert monitor["apiVersion"] == "azmonitoring.coreos.com/v1"
     assert monitor["spec"]["podMetricsEndpoints"] == [
-        {"port": "http", "path": "/metrics", "interval": "30s"}
+        {"port": "http", "path": "/metrics", "honorLabels": True, "interval": "30s"}
     ]
 
 
