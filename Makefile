@@ -40,13 +40,25 @@ test-faults: setup  ## real servers, disks, clocks and processes broken from out
 test-cluster: setup  ## a real Kubernetes node with Argo, and what needs it (root; builds it the first time)
 	@$(BIN)/python -m tests.cluster build && $(BIN)/pytest -q -m cluster
 
+images: setup  ## both container images, by buildah, podman or docker (ENGINE, BASE, PREFIX, TAG)
+	@PYTHON=$(BIN)/python containers/build.sh
+
+LOCK := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade \
+  --python-version 3.13 --python-platform linux
+lock: setup  ## pin the wheels of both images anew, by hash
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) containers/build.in --output-file containers/build.txt
+	@$(LOCK) pyproject.toml --extra argo --output-file containers/ingest.txt
+	@$(LOCK) containers/flows.in --constraint containers/ingest.txt --output-file containers/flows.txt
+
 crash-test: setup  ## kill the service at each step of the protocol, alone and in pairs; verify (15 minutes)
 	@$(BIN)/python -m tests.crash --seed 1
 
 model: setup  ## search the protocol's models completely (needs spin and gcc; half an hour of one core)
 	@$(BIN)/python -m tests.protocol.model_check && $(BIN)/python -m tests.protocol.model_check --mutants
 
-chart: setup  ## lint, render and validate the chart (needs helm and kubeconform)
+chart: setup  ## lint, render and validate the chart, ask a Prometheus its queries (builds helm where it is missing)
+	@command -v helm kubeconform >/dev/null || $(BIN)/python -c 'from tests.cluster.programs import CLI; CLI.build()'
 	@$(BIN)/pytest -q tests/helm
 
 check: setup  ## format, lint, types, rooms
@@ -62,4 +74,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster crash-test chart check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster images lock crash-test chart check bench fuzz model soak
