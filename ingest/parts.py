@@ -1,7 +1,6 @@
 """From settings to parts: every adapter is chosen and opened here, and closed in reverse."""
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,10 +13,8 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.eventhub.aio import CheckpointStore
 from prometheus_client import CollectorRegistry
 
-from batching import failpoints
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
-from batching.adapters.local_launcher import LocalLauncher
 from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
@@ -27,6 +24,7 @@ from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from batching.limits.pressure import within
 from batching.metrics import BatchingMetrics
+from batching.metrics_argo import ArgoMetrics
 from batching.metrics_store import MeasuredStore, StoreMetrics
 from batching.model import Store
 from batching.parking.replay import ReplayBound
@@ -39,6 +37,7 @@ from batching.tenure import Rules
 from ingest.classify import Classifier
 from ingest.config import Settings
 from ingest.embedded_hub import EmbeddedHub
+from ingest.launchers import Launchers
 from ingest.metrics import IngestMetrics
 from ingest.ownership.folder import FolderCheckpointStore
 from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
@@ -47,7 +46,6 @@ from ingest.source import HubAddress, Source, SourceUnavailable
 
 EMBEDDED_NAMESPACE = "embedded"
 START_SECONDS = 25.0
-FLOWS_CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"  # the one that Azure's own tools read too
 LOOK_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 log = structlog.get_logger()
@@ -63,6 +61,7 @@ class Metrics:
     dispatch: DispatchMetrics
     store: StoreMetrics
     pressure: PressureMetrics
+    argo: ArgoMetrics
 
 
 def metrics() -> Metrics:
@@ -75,6 +74,7 @@ def metrics() -> Metrics:
         DispatchMetrics(registry),
         StoreMetrics(registry),
         PressureMetrics(registry),
+        ArgoMetrics(registry),
     )
 
 
@@ -160,10 +160,8 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
     """
     clock, measured = SystemClock(), metrics()
     classifier = _classifier(settings)
-    launcher = _launcher(settings)
+    launchers = Launchers(settings, measured.argo)
     jobs = settings.every_job()
-    for job in jobs:
-        launcher.check(job.flow)
     root = MeasuredStore(await open_blobs(settings), measured.store)
     stack.push_async_callback(root.close)
     redis = await _open_redis(settings, stack)
@@ -195,7 +193,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
         _rules(settings),
         await _governor(settings, redis, measured.pressure),
         jobs,
-        dict.fromkeys((job.name for job in jobs), launcher),
+        await launchers.open(identity.id, stack),
     )
 
 
@@ -230,25 +228,6 @@ async def _governor(settings: Settings, redis: Any, measured: PressureMetrics) -
                 redis_bytes=has,
             )
     return Governor(bounds, measured)
-
-
-def _launcher(settings: Settings) -> LocalLauncher:
-    flows = {job.flow: settings.flow_file(job.flow) for job in settings.every_job()}
-    return LocalLauncher(
-        settings.data,
-        flows,
-        processes=settings.local_runs,
-        python=settings.interpreter,
-        environment=_flows_sign_in(settings) | failpoints.passed_on(os.environ),
-    )
-
-
-def _flows_sign_in(settings: Settings) -> dict[str, str]:
-    """Let flows into the store by the connection string that the service uses, if it has one."""
-    azure = settings.blobs.azure
-    if azure is None or azure.connection_string is None or settings.blobs_folder is not None:
-        return {}
-    return {FLOWS_CONNECTION: azure.connection_string.get_secret_value()}
 
 
 async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from batching.errors import SettingError
 from ingest import sensors
 from ingest.decode.formats import Reader
+from ingest.settings.argo import Argo
+from ingest.settings.job import Run
 from ingest.settings.problems import Problem, did_you_mean
 from ingest.settings.service import SHIPPED_FLOWS, Settings
 from ingest.settings.stream import Stream
@@ -22,7 +24,12 @@ def contradictions(settings: Settings) -> list[Problem]:
 
 def warnings(settings: Settings) -> list[str]:
     """Find what can work and is hardly meant."""
-    return [*_hidden_streams(settings), *_idle_streams(settings), *_missing_files(settings)]
+    return [
+        *_hidden_streams(settings),
+        *_idle_streams(settings),
+        *_missing_files(settings),
+        *_far_runs(settings),
+    ]
 
 
 def _streams(settings: Settings) -> Iterator[Problem]:
@@ -51,17 +58,26 @@ def _jobs(settings: Settings) -> Iterator[Problem]:
                 yield Problem(("jobs", name, "over"), f"there is no stream {stream!r}; {hint}")
     for name, (run, over) in settings.runs().items():
         where = ("jobs", name) if name in settings.jobs else ("streams", name, "run")
-        try:
-            settings.flow_file(run.flow)
-        except SettingError as error:
-            near = did_you_mean(run.flow, [*settings.flows, *SHIPPED_FLOWS])
-            hint = f"; did you mean {near}?" if near else ""
-            yield Problem((*where, "flow"), f"{error}{hint}")
+        yield from _launched(settings, run, where)
         try:
             run.job(name, over)
         except SettingError as error:
             if over:
                 yield Problem(where, str(error).removeprefix(f"jobs.{name}."))
+
+
+def _launched(settings: Settings, run: Run, where: tuple[str, ...]) -> Iterator[Problem]:
+    """A flow needs a file on this machine, or a template where it is deployed."""
+    if run.launcher == "argo":
+        return
+    if run.template is not None:
+        yield Problem((*where, "template"), "goes with launcher: argo; leave it out")
+    try:
+        settings.flow_file(run.flow)
+    except SettingError as error:
+        near = did_you_mean(run.flow, [*settings.flows, *SHIPPED_FLOWS])
+        hint = f"; did you mean {near}?" if near else ""
+        yield Problem((*where, "flow"), f"{error}{hint}")
 
 
 def _hidden_streams(settings: Settings) -> Iterator[str]:
@@ -115,3 +131,14 @@ def _missing_files(settings: Settings) -> Iterator[str]:
     for flow, path in settings.flows.items():
         if not path.is_file():
             yield f"flows.{flow}: there is no file {path}"
+
+
+def _far_runs(settings: Settings) -> Iterator[str]:
+    far = [name for name, (run, _) in settings.runs().items() if run.launcher == "argo"]
+    if far and settings.blobs_folder is not None:
+        yield (
+            f"blobs: {settings.blobs_folder} is a folder, which the pods of {', '.join(far)} must"
+            " find under the same path; blobs.azure is what they can read from anywhere"
+        )
+    if not far and settings.argo != Argo():
+        yield "argo: no job says launcher: argo"

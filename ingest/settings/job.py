@@ -1,18 +1,14 @@
 """A job: a flow that is run on every batch of some streams, and how its runs go."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from batching.runs.jobs import Job as PlainJob
-from ingest.settings.kinds import Accepts, Bytes, Count, Later, Part, Text, Texts, Wait
+from batching.runs.jobs import template
+from ingest.settings.argo import Template
+from ingest.settings.kinds import Bytes, Count, Later, Part, Text, Texts, Wait
 from ingest.units import Duration, Size
-
-
-def _launcher(value: Any) -> Any:
-    if value == "argo":
-        raise ValueError("argo comes with a later version; use local")
-    return value
 
 
 class AtMost(Part):
@@ -25,9 +21,15 @@ class AtMost(Part):
 class Run(Part):
     """A flow, and when and how its runs start."""
 
-    flow: Text = Field(description="Class of the flow; its file stands in `flows`.")
-    launcher: Annotated[Literal["local"], BeforeValidator(_launcher), Accepts("local")] = Field(
-        default="local", description="Who starts runs: processes on this machine."
+    flow: Text = Field(
+        description="Class of the flow; its file stands in `flows`, or it is deployed on Argo."
+    )
+    launcher: Literal["local", "argo"] = Field(
+        default="local", description="Who starts runs: this machine, or Argo Workflows."
+    )
+    template: Template | None = Field(
+        default=None,
+        description="WorkflowTemplate of the flow; the flow's name in lower case if not set.",
     )
     after: Wait = Field(
         default=Duration(2), description="Wait for more batches before a run starts."
@@ -42,6 +44,11 @@ class Run(Part):
         default="earliest",
         description="Where a new job begins: with all batches of the store, or with new ones.",
     )
+
+    @property
+    def deployed(self) -> str:
+        """Give the WorkflowTemplate of the flow."""
+        return self.template or template(self.flow)
 
     def job(self, name: str, over: tuple[str, ...]) -> PlainJob:
         """Give what the dispatcher takes."""

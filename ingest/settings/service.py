@@ -15,6 +15,7 @@ from batching.retention import Retention as PlainRetention
 from batching.runs.jobs import Job as PlainJob
 from ingest.decode.spec import StreamRules
 from ingest.sensors import DEVICE
+from ingest.settings.argo import Argo
 from ingest.settings.job import Job, Run
 from ingest.settings.kinds import (
     Accepts,
@@ -176,6 +177,7 @@ class Settings(Part):
     blobs: Blobs = Field(default=Blobs(), description="Where batches are kept.")
     streams: dict[Name, Stream] = Field(description="Streams by name, the first match counts.")
     jobs: dict[Name, Job] = Field(default={}, description="Jobs by name.")
+    argo: Argo = Field(default=Argo(), description="Where runs start on Argo Workflows.")
     flows: dict[str, Place] = Field(
         default={}, description="Files of flows by class, such as {NightlyFlow: flows/nightly.py}."
     )
