@@ -36,6 +36,7 @@ REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 60.0
 WATCH_SECONDS = 300  # then the server ends a watch, and another goes on from there
 SILENT_SECONDS = 90.0  # of a watch: a server that lives sends a bookmark each minute
 TELL_SECONDS = 60.0
+GOODBYE_SECONDS = 0.3  # TLS says goodbye a moment after a client is closed
 PAGE = 500  # objects in one answer to a list
 # only the heads of Workflows, which have the phase as a label: a status may have a megabyte
 HEAD = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -183,6 +184,7 @@ class Api:
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
+        await asyncio.sleep(GOODBYE_SECONDS)
 
     async def _call(self, call: str, what: str, request: BasicRequest) -> Json:
         self._rest()
