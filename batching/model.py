@@ -162,7 +162,9 @@ class RunBatch:
 class RunRecord:
     """The n-th run of a job: covers manifests [start, to) of each partition.
 
-    `start` is written as `from`. A record without batches starts nothing.
+    `start` is written as `from`. A record without batches starts nothing. Of a job with a
+    schedule, `scheduled` is the last moment served so far, nanoseconds UTC, by this record if
+    it has batches; `more` says that the next record goes on with that moment.
     """
 
     job: str
@@ -175,6 +177,8 @@ class RunRecord:
     to: "dict[str, int]"
     batches: "tuple[RunBatch, ...]"
     over: "tuple[str, ...]" = ()  # the job's streams when the record was written
+    scheduled: "int | None" = None
+    more: bool = False
     format: int = FORMAT
 
 

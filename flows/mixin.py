@@ -102,6 +102,10 @@ class BatchFlow:
         except BatchError as error:
             raise FlowError(str(error)) from error
 
+    def scheduled(self) -> "int | None":
+        """Give the moment of its job's schedule that the run serves, nanoseconds UTC, or None."""
+        return self._run().record.scheduled
+
     def finish(self, **facts: Any) -> None:
         """Create the run's result, which makes this attempt the one that counts.
 

@@ -21,7 +21,7 @@ class Backlog:
     def __init__(self, partitions: Sequence[str]) -> None:
         self.vector = dict.fromkeys(partitions, 0)
         self._lines: dict[str, deque[Waiting]] = {p: deque() for p in partitions}
-        self.batches = 0
+        self.batches = self.size_bytes = 0
 
     def know(self, partitions: Sequence[str]) -> None:
         """Begin with manifest 0 of partitions that no record names yet."""
@@ -35,7 +35,9 @@ class Backlog:
             self.vector[partition] = n
             line = self._lines.setdefault(partition, deque())
             while line and line[0].n < n:
-                self.batches -= line.popleft().batches
+                gone = line.popleft()
+                self.batches -= gone.batches
+                self.size_bytes -= gone.size_bytes
 
     def next(self, partition: str) -> int:
         """Give the manifest to be read next."""
@@ -46,6 +48,7 @@ class Backlog:
         """Take in manifest `next(partition)`."""
         self._lines[partition].append(waiting)
         self.batches += waiting.batches
+        self.size_bytes += waiting.size_bytes
 
     def length(self, partition: str) -> int:
         """Count the manifests of a partition that wait."""

@@ -167,9 +167,8 @@ class Dispatcher:
 
         """
         self._manifests.refresh()
-        self._turn += 1  # jobs take turns in being the first to get room
-        first = self._turn % max(len(self._lines), 1)
-        lines = [*self._lines[first:], *self._lines[:first]]
+        self._turn += 1
+        lines = self._in_turn()
         silent: list[Transient] = []
         seen = [line for line in lines if await self._act(self._see_runs, line, halt, silent)]
         again = [await self._act(self._hand_out, line, halt, silent) for line in seen]
@@ -177,6 +176,15 @@ class Dispatcher:
         if silent:
             raise silent[0]
         return any(again)
+
+    def _in_turn(self) -> list[JobLine]:
+        """Order the jobs as they get room: by priority, and by turns where that is the same."""
+        ordered: list[JobLine] = []
+        for priority in sorted({job.priority for job in self._jobs}, reverse=True):
+            same = [line for line in self._lines if line.job.priority == priority]
+            first = self._turn % len(same)
+            ordered += [*same[first:], *same[:first]]
+        return ordered
 
     def _resting(self, key: tuple[str, str]) -> bool:
         problem = self._problems.get(key)
@@ -249,6 +257,8 @@ class Dispatcher:
             job, since = line.job.name, line.backlog.since_ns
             metrics.in_flight.labels(job).set(len(line.drives))
             metrics.backlog.labels(job).set(line.backlog.batches)
+            metrics.backlog_bytes.labels(job).set(line.backlog.size_bytes)
+            metrics.overdue.labels(job).set(line.overdue_ns() / 1e9)
             metrics.backlog_age.labels(job).set(0 if since is None else max(0, now - since) / 1e9)
             metrics.stuck.labels(job).set(job in self.problems)
 

@@ -9,21 +9,22 @@ from collections.abc import Sequence
 import structlog
 
 from batching import names
-from batching.errors import LogTrimmed
 from batching.failpoints import reached
 from batching.model import RunBatch, RunRecord, Store
 from batching.ports import Clock
-from batching.runs.backlog import Backlog, Share, Waiting
+from batching.runs.backlog import Backlog, Share
 from batching.runs.driver import Drive, Driver
 from batching.runs.jobs import NOW, Job
+from batching.runs.lookout import Lookout
 from batching.runs.manifests import Manifests
 from batching.runs.metrics import DispatchMetrics
+from batching.runs.pace import Pace
 from batching.runs.records import RunLog
+from batching.runs.schedule import Due
 from batching.view import partitions_of
 
-SCAN_AHEAD = 10_000  # manifests of one partition that a job looks ahead
-SCAN_STEP = 200  # of them in one step
 SETTLE_NS = 10 * 10**9
+LATE_NS = 60 * 10**9  # a run of a schedule that starts later is told as one
 
 log = structlog.get_logger()
 
@@ -49,7 +50,11 @@ class JobLine:
     ) -> None:
         self.job, self.drives = job, dict[int, Drive]()
         self.backlog = Backlog(partitions)
-        self._identity, self._partitions = identity, tuple(partitions)
+        self._timetable, self._pace = job.timetable(), Pace(job.starts_per_minute)
+        self._lookout = Lookout(
+            job, partitions, manifests=manifests, backlog=self.backlog, clock=clock
+        )
+        self._identity = identity
         self._runs, self._manifests, self._driver = runs, manifests, driver
         self._clock, self._metrics = clock, metrics
         self._next: int | None = None  # number of the next record; None: not attached yet
@@ -61,7 +66,7 @@ class JobLine:
 
     def know(self, partitions: Sequence[str]) -> None:
         """Take note of partitions that were added: a job gets all that they have ever had."""
-        self._partitions = tuple(partitions)
+        self._lookout.partitions = tuple(partitions)
         self.backlog.know(partitions)
 
     async def catch_up(self) -> None:
@@ -80,7 +85,7 @@ class JobLine:
                 return False
         while self._begun and not self.backlog.batches and await self.look_ahead():
             pass
-        return self._begun and self.backlog.manifests < SCAN_AHEAD and not self.backlog.batches
+        return self._begun and not self._lookout.far and not self.backlog.batches
 
     async def _read_records(self) -> None:
         if self._next is None:
@@ -95,19 +100,25 @@ class JobLine:
 
     async def _attach(self) -> None:
         settled, version = await self._runs.settled()
-        vector = await self._runs.vector(settled)
-        if vector is None:
-            settled = 0
-        else:
-            self._follow(vector)
+        newest: list[RunRecord] = []
+        async for record in self._runs.before(settled):
+            newest.append(record)
+            if not self._pace.counts(record, self._clock.now_ns()):
+                break
+        for record in reversed(newest):
+            self._follow(record)
+        settled = settled if newest else 0
         self._settled, self._version, self._next = settled, version, settled
 
-    def _follow(self, to: dict[str, int]) -> None:
-        self.backlog.move(to)
-        self._begun = self._begun or bool(to)
+    def _follow(self, record: RunRecord) -> None:
+        self.backlog.move(record.to)
+        self._begun = self._begun or bool(record.to)
+        self._pace.take(record, self._clock.now_ns())
+        if self._timetable is not None:
+            self._timetable.take(record)
 
     def _take(self, record: RunRecord) -> None:
-        self._follow(record.to)
+        self._follow(record)
         if record.batches:
             self.drives[record.n] = Drive(record)
         self._opening = bool(record.to) and record.start == record.to  # the last one read
@@ -118,9 +129,9 @@ class JobLine:
         place = self._manifests.end if self.job.start == NOW else self._manifests.oldest
         # from the store: where a partition was added that this process does not know yet, a
         # janitor may have been at work already
-        partitions = await partitions_of(self._runs.store, self._identity, self._partitions)
+        partitions = await partitions_of(self._runs.store, self._identity, self._lookout.partitions)
         vector = {partition: await place(partition) for partition in partitions}
-        if await self._create(vector, vector, ()):
+        if await self._create(vector, vector):
             log.info("job begins", job=self.job.name, at=self.job.start, manifests=vector)
         else:
             await self.catch_up()
@@ -131,30 +142,12 @@ class JobLine:
         to = {p: max(n, await self._manifests.trimmed(p)) for p, n in vector.items()}
         if to == vector:
             self._opening = False  # the janitor sees the job by now
-        elif not await self._create(vector, to, ()):
+        elif not await self._create(vector, to):
             await self.catch_up()
 
     async def look_ahead(self) -> bool:
         """Read manifests that were committed since; True if there may be more at once."""
-        more = False
-        for partition in self._partitions:
-            more |= await self._scan(partition)
-        return more
-
-    async def _scan(self, partition: str) -> bool:
-        for _ in range(SCAN_STEP):
-            if self.backlog.length(partition) >= SCAN_AHEAD:
-                return False
-            n = self.backlog.next(partition)
-            found = await self._manifests.get(partition, n)
-            if found is None:
-                await self._manifests.check_trimmed(partition, n, self.job.name)
-                return False
-            mine = [entry for entry in found.entries if entry.stream in self.job.over]
-            size_bytes = sum(entry.bytes for entry in mine)
-            since = min(found.written_ns, self._clock.now_ns())  # a clock may be ahead
-            self.backlog.add(partition, Waiting(n, len(mine), size_bytes, since))
-        return True
+        return await self._lookout.read()
 
     async def hand_out(self, *, room: bool, quiet_manifests: int) -> bool:
         """Create the next record where its run may start now; True if one was created.
@@ -165,14 +158,50 @@ class JobLine:
         share = self.backlog.take(self.job.at_most_batches, self.job.at_most_bytes)
         if not share.batches:
             quiet = self.backlog.manifests >= quiet_manifests
-            return quiet and await self._create(dict(self.backlog.vector), share.to, ())
-        if not room or len(self.drives) >= self.job.in_flight or not self._waited(share):
+            return quiet and await self._create(dict(self.backlog.vector), share.to)
+        due = self._due(share)
+        if due is None or not room or not self._may_start():
             return False
-        batches = await self._batches(share.to)
-        if not await self._create(dict(self.backlog.vector), share.to, batches):
+        batches = await self._lookout.batches(share.to)
+        more = share.batches < self.backlog.batches or self._lookout.far
+        if not await self._create(dict(self.backlog.vector), share.to, batches, due, more=more):
             return False
         self._metrics.records.labels(self.job.name).inc()
+        self._tell(due)
         return True
+
+    def _may_start(self) -> bool:
+        return len(self.drives) < self.job.in_flight and self._pace.free(self._clock.now_ns())
+
+    def _due(self, share: Share) -> Due | None:
+        """Tell which run may start now, as far as time decides; None if none may."""
+        if self._timetable is None:
+            return Due() if self._waited(share) else None
+        if self._lookout.reading and not share.full:
+            return None  # the moment's run is over all of it
+        return self._timetable.due(self._clock.now_ns(), self.backlog.since_ns)
+
+    def overdue_ns(self) -> int:
+        """Tell for how long a run has been due and has not started, nanoseconds."""
+        now, since = self._clock.now_ns(), self.backlog.since_ns
+        if since is None:
+            return 0
+        if self._timetable is None:
+            return max(0, now - since - self.job.after_ns)
+        due = self._timetable.due(now, since)
+        return 0 if due is None else max(0, now - due.first_ns)
+
+    def _tell(self, due: Due) -> None:
+        """Say so where a moment was missed: nobody was there, or there was no room."""
+        if self._timetable is None or due.moment_ns is None:
+            return
+        late_ns, text = self._clock.now_ns() - due.first_ns, self._timetable.schedule.text
+        facts = {"job": self.job.name, "n": self._number - 1, "moment": text(due.moment_ns)}
+        if late_ns >= LATE_NS:
+            since, late = text(due.first_ns), late_ns // 10**9
+            log.warning("scheduled run catches up", missed_since=since, late_seconds=late, **facts)
+        else:
+            log.info("scheduled run", **facts)
 
     def _waited(self, share: Share) -> bool:
         since = self.backlog.since_ns
@@ -181,23 +210,18 @@ class JobLine:
         waited_ns = self._clock.now_ns() - since
         return waited_ns >= self.job.after_ns or waited_ns < 0  # the clock went back: long ago
 
-    async def _batches(self, to: dict[str, int]) -> tuple[RunBatch, ...]:
-        batches: list[RunBatch] = []
-        for partition, end in to.items():
-            for n in range(self.backlog.vector[partition], end):
-                found = await self._manifests.get(partition, n)
-                if found is None:
-                    raise LogTrimmed(
-                        f"log trimmed under job {self.job.name}: manifest {n} of partition"
-                        f" {partition} was read before and is gone, though no run covers it"
-                    )
-                mine = (entry for entry in found.entries if entry.stream in self.job.over)
-                batches += [RunBatch(partition, n, entry) for entry in mine]
-        return tuple(batches)
-
     async def _create(
-        self, start: dict[str, int], to: dict[str, int], batches: tuple[RunBatch, ...]
+        self,
+        start: dict[str, int],
+        to: dict[str, int],
+        batches: tuple[RunBatch, ...] = (),
+        due: Due | None = None,
+        *,
+        more: bool = False,
     ) -> bool:
+        served = None if due is None else due.moment_ns
+        if due is None and self._timetable is not None:  # a record that starts nothing
+            served, more = self._timetable.stand(self._clock.now_ns(), begun=self._begun)
         record = RunRecord(
             job=self.job.name,
             n=self._number,
@@ -209,6 +233,8 @@ class JobLine:
             to=to,
             batches=batches,
             over=self.job.over,
+            scheduled=served,
+            more=more and served is not None,
         )
         await reached("record.before")
         created = await self._runs.create(names.run(self.job.name, record.n), record)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from batching.errors import SettingError
+from batching.runs.schedule import Schedule, Timetable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 EARLIEST, NOW = "earliest", "now"
@@ -22,6 +23,11 @@ class Job:
     at most `at_most_batches` batches and `at_most_bytes` of them, or one manifest more.
     `in_flight` runs go on at once. A run that fails is tried again after `backoff_seconds`,
     then after twice that and so on (at most ten minutes), `attempts` times in all.
+    `starts_per_minute` runs begin in a minute at most. Where a launcher has room for some
+    jobs only, those of higher `priority` come first.
+
+    A job with a `schedule`, a cron expression in a time `zone`, has a run at each moment of it,
+    over all that was committed since the last one; `after_ns` does not count then.
     """
 
     name: str
@@ -34,6 +40,10 @@ class Job:
     in_flight: int = 50
     attempts: int = 3
     backoff_seconds: float = 10.0
+    starts_per_minute: int | None = None
+    priority: int = 0
+    schedule: str | None = None
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
         """Check every setting; SettingError names the one that is wrong."""
@@ -57,6 +67,18 @@ class Job:
         for name in ("after_ns", "backoff_seconds"):
             if getattr(self, name) < 0:
                 raise SettingError(f"{where}.{name}: must not be negative")
+        if self.starts_per_minute is not None and self.starts_per_minute < 1:
+            raise SettingError(f"{where}.starts_per_minute: must be 1 or more")
+        self.timetable()
+
+    def timetable(self) -> Timetable | None:
+        """Give the moments at which the job runs, none of them served; None without a schedule."""
+        if self.schedule is None:
+            return None
+        try:
+            return Timetable(Schedule(self.schedule, self.zone))
+        except SettingError as error:
+            raise SettingError(f"jobs.{self.name}.{error}") from None
 
     def backoff_ns(self, attempt: int) -> int:
         """Give the wait before an attempt, nanoseconds: none before the first."""

@@ -46,6 +46,18 @@ class DispatchMetrics:
             ["job"],
             registry=registry,
         )
+        self.backlog_bytes = Gauge(
+            "headrace_job_backlog_bytes",
+            "Bytes of the batches that are in no run of the job yet (as far as it has looked).",
+            ["job"],
+            registry=registry,
+        )
+        self.overdue = Gauge(
+            "headrace_job_overdue_seconds",
+            "For how long a run of the job has been due, by its schedule or `after`, and waits.",
+            ["job"],
+            registry=registry,
+        )
         self.backlog_age = Gauge(
             "headrace_job_backlog_age_seconds",
             "For how long the oldest batch has waited for a run of the job.",
@@ -65,5 +77,6 @@ class DispatchMetrics:
             metric.labels(job)
         for outcome in ("succeeded", "failed"):
             self.runs.labels(job, outcome)
-        for gauge in (self.backlog, self.backlog_age, self.stuck):
+        waiting = (self.backlog, self.backlog_bytes, self.backlog_age, self.overdue)
+        for gauge in (*waiting, self.stuck):
             gauge.labels(job)

@@ -66,12 +66,17 @@ class RunLog:
             self.job, n, found.flow, found.store, found.hub, found.written, {}, {}, batches=()
         )
 
+    async def before(self, n: int) -> AsyncIterator[RunRecord]:
+        """Read the records below a number, the newest first, but for those of other stores."""
+        for k in range(n - 1, -1, -1):
+            record = await self.record(k)
+            if record is not None and record.to:
+                yield record
+
     async def vector(self, settled: int) -> dict[str, int] | None:
         """Give what the records below `settled` have handed out; None if they say nothing."""
-        for n in range(settled - 1, -1, -1):
-            record = await self.record(n)
-            if record is not None and record.to:
-                return dict(record.to)
+        async for record in self.before(settled):
+            return dict(record.to)
         return None
 
     async def result(self, n: int) -> Result | None:

@@ -93,10 +93,11 @@ def _streams(settings: Settings) -> Table:
 
 
 def _jobs(settings: Settings) -> Table:
-    table = _table("job", "flow", "over", "started by", "after", "at most", "in flight")
+    table = _table("job", "flow", "over", "started by", "starts", "at most", "in flight")
     for name, (run, over) in settings.runs().items():
-        most = f"{run.at_most.batches} batches, {run.at_most.bytes}"
-        cells = (name, run.flow, " ".join(over), run.launcher, str(run.after), most)
+        most = f"{run.most[0]} batches, {run.most[1]}"
+        starts = f"{run.schedule} {run.zone}" if run.schedule else f"after {run.after}"
+        cells = (name, run.flow, " ".join(over), run.launcher, starts, most)
         table.add_row(*map(escape, cells), str(run.in_flight))
     return table
 

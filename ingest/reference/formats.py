@@ -199,7 +199,8 @@ def _runs() -> list[Example]:
             "<id>/runs/<job>/<n>.json",
             "The n-th run of a job covers manifests `[from, to)` of each partition; the next record"
             " begins where this one ends, so each batch is in exactly one. Record 0 has no"
-            " batches.",
+            " batches. Of a job with a schedule, `scheduled` is the moment that a record serves, or"
+            " the last one before, if it has no batches; `more`: the next record goes on with it.",
             record,
         ),
         Example(

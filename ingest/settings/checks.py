@@ -14,7 +14,7 @@ from ingest.settings.service import SHIPPED_FLOWS, Settings
 from ingest.settings.stream import Stream
 
 _WILD = frozenset("*?[")
-_PATH = re.compile(r"(?P<path>(decode|sensor)(\.\w+)*):? (?P<text>.*)", re.DOTALL)
+_PATH = re.compile(r"(?P<path>(decode|sensor|schedule|zone)(\.\w+)*):? (?P<text>.*)", re.DOTALL)
 
 
 def contradictions(settings: Settings) -> list[Problem]:
@@ -39,10 +39,14 @@ def _streams(settings: Settings) -> Iterator[Problem]:
             sensors.check(rules, iot_hub=settings.iot_hub)
             Reader(rules.decode, rules.sensor.name if rules.sensor.by == "field" else None)
         except SettingError as error:
-            text = str(error).removeprefix(f"streams.{rules.name}.")
-            found = _PATH.fullmatch(text)
-            path = found["path"].split(".") if found else ()
-            yield Problem((*where, *path), found["text"] if found else text)
+            yield _problem(where, str(error).removeprefix(f"streams.{rules.name}."))
+
+
+def _problem(where: tuple[str, ...], text: str) -> Problem:
+    """Put a problem that begins with a setting's path beside that setting."""
+    found = _PATH.fullmatch(text)
+    path = found["path"].split(".") if found else ()
+    return Problem((*where, *path), found["text"] if found else text)
 
 
 def _jobs(settings: Settings) -> Iterator[Problem]:
@@ -59,11 +63,21 @@ def _jobs(settings: Settings) -> Iterator[Problem]:
     for name, (run, over) in settings.runs().items():
         where = ("jobs", name) if name in settings.jobs else ("streams", name, "run")
         yield from _launched(settings, run, where)
+        yield from _scheduled(run, where)
         try:
             run.job(name, over)
         except SettingError as error:
             if over:
-                yield Problem(where, str(error).removeprefix(f"jobs.{name}."))
+                yield _problem(where, str(error).removeprefix(f"jobs.{name}."))
+
+
+def _scheduled(run: Run, where: tuple[str, ...]) -> Iterator[Problem]:
+    """A schedule says when runs start; without one nothing looks at its zone."""
+    if run.schedule is not None and run.after != Run.model_fields["after"].default:
+        text = "does not go with schedule, whose moments say when runs start; leave one out"
+        yield Problem((*where, "after"), text)
+    if run.schedule is None and run.zone != Run.model_fields["zone"].default:
+        yield Problem((*where, "zone"), "goes with schedule; leave it out")
 
 
 def _launched(settings: Settings, run: Run, where: tuple[str, ...]) -> Iterator[Problem]:

@@ -7,15 +7,23 @@ from pydantic import Field
 from batching.runs.jobs import Job as PlainJob
 from batching.runs.jobs import template
 from ingest.settings.argo import Template
-from ingest.settings.kinds import Bytes, Count, Later, Part, Text, Texts, Wait
+from ingest.settings.kinds import Bytes, Count, Part, Priority, Text, Texts, Wait, Zone
 from ingest.units import Duration, Size
+
+AT_MOST = 200, Size(2**30)
+SCHEDULED_AT_MOST = 20_000, Size(100 * 2**30)  # a moment has one run, where that can be
 
 
 class AtMost(Part):
     """How much one run covers at most, or one manifest more."""
 
-    batches: Count = Field(default=200, description="Batches.")
-    bytes: Bytes = Field(default=Size(2**30), description="Bytes of them.")
+    batches: Count | None = Field(
+        default=None, description="Batches; 200 if not set, 20,000 where the job has a schedule."
+    )
+    bytes: Bytes | None = Field(
+        default=None,
+        description="Bytes of them; 1 GiB if not set, 100 GiB where the job has a schedule.",
+    )
 
 
 class Run(Part):
@@ -40,10 +48,28 @@ class Run(Part):
     backoff: Wait = Field(
         default=Duration(10), description="Wait before the second attempt; doubles, up to 10 min."
     )
+    starts_per_minute: Count | None = Field(
+        default=None, description="Runs that begin in a minute at most, attempts not counted."
+    )
+    priority: Priority = Field(
+        default=0,
+        description="Where `local_runs` lets some jobs start only: those with more come first.",
+    )
+    schedule: Text | None = Field(
+        default=None,
+        description="Cron expression: a run at each of its moments, over all since the last one.",
+    )
+    zone: Zone = Field(default="UTC", description="Time zone of the schedule.")
     start: Literal["earliest", "now"] = Field(
         default="earliest",
         description="Where a new job begins: with all batches of the store, or with new ones.",
     )
+
+    @property
+    def most(self) -> tuple[int, Size]:
+        """Give how many batches and bytes one run covers at most, or one manifest more."""
+        batches, size = SCHEDULED_AT_MOST if self.schedule else AT_MOST
+        return self.at_most.batches or batches, self.at_most.bytes or size
 
     @property
     def deployed(self) -> str:
@@ -58,11 +84,15 @@ class Run(Part):
             over=over,
             start=self.start,
             after_ns=self.after.ns,
-            at_most_batches=self.at_most.batches,
-            at_most_bytes=int(self.at_most.bytes),
+            at_most_batches=self.most[0],
+            at_most_bytes=int(self.most[1]),
             in_flight=self.in_flight,
             attempts=self.attempts,
             backoff_seconds=float(self.backoff),
+            starts_per_minute=self.starts_per_minute,
+            priority=self.priority,
+            schedule=self.schedule,
+            zone=self.zone,
         )
 
 
@@ -70,5 +100,3 @@ class Job(Run):
     """A flow over one or more streams."""
 
     over: Texts = Field(description="Streams whose batches it is run on.")
-    schedule: Later = None
-    zone: Later = None

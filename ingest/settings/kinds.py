@@ -32,7 +32,7 @@ class Accepts:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Marks a field that is part of another one's spelling, or not built yet."""
+    """Marks a field that is part of another one's spelling."""
 
 
 def shown(value: Any) -> str:
@@ -123,13 +123,10 @@ def _zone(value: str) -> str:
     return value
 
 
-def later(value: Any) -> None:
-    """Refuse what the format reserves and this version does not do."""
-    if value is not None:
-        raise ValueError("comes with a later version; leave it out")
-
-
 Count = Annotated[int, BeforeValidator(_whole(1)), Accepts("a whole number from 1 on")]
+Priority = Annotated[
+    int, BeforeValidator(_whole(0, 1_000)), Accepts("a whole number from 0 to 1000")
+]
 Share = Annotated[float, BeforeValidator(_share), Accepts("a share from 0 to below 1, such as 0.5")]
 Port = Annotated[
     int, BeforeValidator(_whole(0, 65535)), Accepts("a port from 1 to 65535, or 0 for any free one")
@@ -146,4 +143,3 @@ Texts = Annotated[tuple[Text, ...], BeforeValidator(_several), Accepts("text, or
 Zone = Annotated[str, AfterValidator(_zone), Accepts("a time zone such as Europe/Helsinki")]
 Flag = Annotated[StrictBool, BeforeValidator(_truth), Accepts("true or false")]
 Place = Annotated[Path, Accepts("a path, relative to where headrace is started")]
-Later = Annotated[None, BeforeValidator(later), Hidden()]

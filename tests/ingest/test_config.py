@@ -199,8 +199,28 @@ def test_every_fault_is_told_at_once_also_what_settings_say_together(tmp_path: P
         ("streams: &a {b: *a}", "streams.b"),
         ("a: [" * 2000, "cannot be read as YAML"),
         (
-            stream() + "jobs: {a: {flow: X, over: motion, schedule: '0 * * * *'}}",
-            "jobs.a.schedule: comes with a later version",
+            stream() + "jobs: {a: {flow: X, over: motion, schedule: '0 25 * * *'}}",
+            "jobs.a.schedule: '0 25 * * *' is no cron expression: its hour cannot be read",
+        ),
+        (
+            stream() + "jobs: {a: {flow: X, over: motion, schedule: hourly}}",
+            "it has five fields, minute, hour, day of the month, month and day of the week",
+        ),
+        (
+            stream() + "jobs: {a: {flow: X, over: motion, schedule: '0 * * * *', zone: Bonn}}",
+            "jobs.a.zone: 'Bonn' is no time zone; write a name such as Europe/Helsinki or UTC",
+        ),
+        (
+            stream() + "jobs: {a: {flow: X, over: motion, schedule: '0 * * * *', after: 5 s}}",
+            "jobs.a.after: does not go with schedule, whose moments say when runs start",
+        ),
+        (
+            stream() + "jobs: {a: {flow: X, over: motion, zone: Asia/Tokyo}}",
+            "jobs.a.zone: goes with schedule; leave it out",
+        ),
+        (
+            stream() + "jobs: {a: {flow: X, over: motion, priority: -1}}",
+            "jobs.a.priority: must be a whole number from 0 to 1000, got -1",
         ),
         (
             stream("run: {flow: SensorProcessingFlow}")
