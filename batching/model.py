@@ -5,7 +5,7 @@ refuses a newer one by name. Runs on Python 3.10 too, since flows read these obj
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
@@ -299,10 +299,11 @@ _RENAMED = {"start": "from"}
 
 def dump(document: Any) -> bytes:
     """Write one object of the store as JSON, `start` of a run record as `from`."""
-    plain = asdict(document)
+    plain = vars(document)
     if isinstance(document, RunRecord):
         plain = {_RENAMED.get(name, name): value for name, value in plain.items()}
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+    # `vars` of what lies inside: `asdict` copies each value, for seconds where a run has thousands
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=vars).encode()
 
 
 def load(kind: "type[Document]", name: str, raw: bytes) -> Document:

@@ -9,6 +9,7 @@ JANITOR = "tests/batching/test_janitor.py"
 PARTITION = "tests/batching/test_partition.py"
 UPKEEP = "tests/batching/test_upkeep.py"
 DISPATCH = "tests/batching/runs/test_dispatcher.py"
+SCHEDULED = "tests/batching/runs/test_scheduled_jobs.py"
 STORES = "tests/batching/adapters/test_stores.py"
 BUFFER = "tests/batching/adapters/test_redis_buffer.py"
 VERIFY = "tests/batching/verify"
@@ -140,7 +141,41 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL G and H, runs
     Mutant(
         "cap", "no record is created above the cap",
-        "batching/runs/job_line.py", "len(self.drives) >= self.job.in_flight", "False", (DISPATCH,),
+        "batching/runs/job_line.py", "len(self.drives) < self.job.in_flight", "True", (DISPATCH,),
+    ),
+    Mutant(
+        "pace", "so many runs begin in a minute",
+        "batching/runs/pace.py", "not 0 <= now_ns - self._begun[0] < MINUTE_NS", "True",
+        (SCHEDULED,),
+    ),
+    Mutant(
+        "pace-read", "what began before a restart counts",
+        "batching/runs/job_line.py", "not self._pace.counts(record, self._clock.now_ns())", "True",
+        (SCHEDULED,),
+    ),
+    Mutant(
+        "moment-served", "a late batch starts no second run for a moment",
+        "batching/runs/schedule.py", "max(since_ns, served)", "since_ns", (SCHEDULED,),
+    ),
+    Mutant(
+        "moment-empty", "a moment without batches is not made up for",
+        "batching/runs/schedule.py", "max(since_ns, served)", "served", (SCHEDULED,),
+    ),
+    Mutant(
+        "moment-more", "a moment that one run cannot hold has another",
+        "batching/runs/schedule.py", "if self.more and served is not None:", "if False:",
+        (SCHEDULED,),
+    ),
+    Mutant(
+        "moment-whole", "a run waits until all that was committed has been read",
+        "batching/runs/job_line.py", "self._lookout.reading and not share.full", "False",
+        (SCHEDULED,),
+    ),
+    Mutant(
+        "moment-passed-on", "records without batches pass on what was served",
+        "batching/runs/schedule.py",
+        "(self.served_ns, self.more) if begun", "(None, False) if begun",
+        (SCHEDULED,),
     ),
     Mutant(
         "settled", "`settled` stops at the first record without an end",
