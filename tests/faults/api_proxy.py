@@ -26,7 +26,7 @@ class ApiProxy:
         self._target, self._authority = target, authority
         self.plan: Plan = GOOD
         self.hits: Counter[str] = Counter()
-        self._watching: set[web.Request] = set()
+        self._watching: set[asyncio.Transport] = set()
         self._loop = Loop()
         self._loop.run(self._begin())
 
@@ -53,8 +53,8 @@ class ApiProxy:
         self._loop.run(self._cut())
 
     async def _cut(self) -> None:
-        for request in list(self._watching):
-            _abort(request)
+        for transport in self._watching:
+            transport.abort()
 
     def close(self) -> None:
         self._loop.run(self._end())
@@ -93,12 +93,15 @@ class ApiProxy:
                     return web.Response(status=came.status, headers=got, body=await came.read())
                 answer = web.StreamResponse(status=came.status, headers=got)
                 await answer.prepare(request)
-                self._watching.add(request)
+                transport = request.transport
+                if transport is None:  # the client has gone
+                    return answer
+                self._watching.add(transport)
                 try:
                     async for piece in came.content.iter_any():
                         await answer.write(piece)
                 finally:
-                    self._watching.discard(request)
+                    self._watching.discard(transport)
                 return answer
         except (ClientError, OSError):
             _abort(request)
