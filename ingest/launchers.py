@@ -12,7 +12,7 @@ from batching.ports import Launcher
 from ingest.config import Settings
 
 if TYPE_CHECKING:  # the extra `argo` need not be installed
-    from batching.adapters.argo_api import Api
+    from batching.adapters.argo.api import Api
 
 LOCAL, ARGO = "local", "argo"
 FLOWS_CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"  # the one that Azure's own tools read too
@@ -51,8 +51,8 @@ class Launchers:
 
     def _argo_api(self) -> "Api":
         try:
-            from batching.adapters.argo_api import Api  # noqa: PLC0415, a third of a second
-            from batching.adapters.argo_config import connect  # noqa: PLC0415
+            from batching.adapters.argo.api import Api  # noqa: PLC0415, a third of a second
+            from batching.adapters.argo.config import connect  # noqa: PLC0415
         except ImportError as error:
             raise SettingError(
                 f"launcher: argo needs the extra argo, which is not installed here ({error}):"
@@ -74,8 +74,8 @@ class Launchers:
         return {job: opened[run.launcher] for job, run in self._runs.items()}
 
     async def _open_argo(self, api: "Api", store: str) -> Launcher:
-        from batching.adapters.argo_launcher import ArgoLauncher  # noqa: PLC0415
-        from batching.adapters.argo_workflow import Pages  # noqa: PLC0415
+        from batching.adapters.argo.launcher import ArgoLauncher  # noqa: PLC0415
+        from batching.adapters.argo.workflow import Pages  # noqa: PLC0415
 
         argo = self._settings.argo
         templates = {job: run.deployed for job, run in self._runs.items() if run.launcher == ARGO}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from batching.adapters import argo_follower
+from batching.adapters.argo import follower as argo_follower
 from batching.adapters.local_launcher import LocalLauncher
 from batching.errors import LauncherUnavailable, SettingError
 from batching.metrics_argo import ArgoMetrics
@@ -90,7 +90,7 @@ def test_a_kubeconfig_is_asked_for_where_there_is_no_pod(tmp_path: Path) -> None
 def test_without_the_extra_the_setting_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("batching.adapters.argo_")]:
+    for name in [name for name in sys.modules if name.startswith("batching.adapters.argo.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lightkube", None)
     monkeypatch.setitem(sys.modules, "lightkube.config.client_adapter", None)

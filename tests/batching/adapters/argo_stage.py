@@ -15,10 +15,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from batching.adapters.argo_api import Api
-from batching.adapters.argo_config import connect
-from batching.adapters.argo_launcher import ArgoLauncher
-from batching.adapters.argo_workflow import Pages
+from batching.adapters.argo.api import Api
+from batching.adapters.argo.config import connect
+from batching.adapters.argo.launcher import ArgoLauncher
+from batching.adapters.argo.workflow import Pages
 from batching.errors import LauncherBusy, LauncherUnavailable
 from batching.metrics_argo import ArgoMetrics
 from batching.ports import RunRequest

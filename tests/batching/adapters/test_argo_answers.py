@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from batching.adapters.argo_answers import Refused, judge, named, refusal, refused_by
+from batching.adapters.argo.answers import Refused, judge, named, refusal, refused_by
 from batching.errors import BatchError, LauncherBusy, LauncherRefused, LauncherUnavailable
 
 

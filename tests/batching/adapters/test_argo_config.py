@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batching.adapters.argo_config import connect
+from batching.adapters.argo.config import connect
 from batching.errors import SettingError
 
 

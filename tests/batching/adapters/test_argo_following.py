@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batching.adapters import argo_templates
+from batching.adapters.argo import templates as argo_templates
 from batching.errors import LauncherRefused
 from batching.ports import RunState
 from tests.batching.adapters.argo_stage import TEMPLATE, ArgoStage, followed

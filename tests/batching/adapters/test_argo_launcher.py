@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from batching.adapters import argo_follower
-from batching.adapters.argo_api import Api
-from batching.adapters.argo_config import connect
-from batching.adapters.argo_launcher import ArgoLauncher
+from batching.adapters.argo import follower as argo_follower
+from batching.adapters.argo.api import Api
+from batching.adapters.argo.config import connect
+from batching.adapters.argo.launcher import ArgoLauncher
 from batching.errors import LauncherBusy, LauncherRefused, LauncherUnavailable
 from batching.ports import RunRequest, RunState
 from tests.batching.adapters.argo_stage import (

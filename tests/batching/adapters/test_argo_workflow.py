@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batching import names
-from batching.adapters.argo_workflow import (
+from batching.adapters.argo.workflow import (
     Pages,
     course_of,
     head_of,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import structlog
 
-from batching.adapters.argo_api import Api
-from batching.adapters.argo_workflow import takes_run
+from batching.adapters.argo.api import Api
+from batching.adapters.argo.workflow import takes_run
 from batching.errors import BatchError, LauncherRefused
 from batching.metrics_argo import ArgoMetrics
 

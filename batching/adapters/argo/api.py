@@ -18,7 +18,7 @@ from lightkube.core.exceptions import ConfigError
 from lightkube.core.generic_client import BasicRequest, GenericAsyncClient
 from lightkube.generic_resource import create_namespaced_resource
 
-from batching.adapters.argo_answers import (
+from batching.adapters.argo.answers import (
     EXISTS,
     NOT_FOUND,
     Refused,

@@ -8,10 +8,10 @@ launcher itself remembers nothing: a service that starts later sees the same Wor
 import asyncio
 from collections.abc import Mapping
 
-from batching.adapters.argo_api import Api
-from batching.adapters.argo_follower import Follower
-from batching.adapters.argo_templates import Templates
-from batching.adapters.argo_workflow import Pages, head_of, record_of, workflow
+from batching.adapters.argo.api import Api
+from batching.adapters.argo.follower import Follower
+from batching.adapters.argo.templates import Templates
+from batching.adapters.argo.workflow import Pages, head_of, record_of, workflow
 from batching.errors import LauncherRefused, LauncherUnavailable
 from batching.metrics_argo import ArgoMetrics
 from batching.ports import RunRequest, RunState

@@ -12,9 +12,9 @@ from http import HTTPStatus
 
 import structlog
 
-from batching.adapters.argo_answers import Refused
-from batching.adapters.argo_api import Api
-from batching.adapters.argo_workflow import Head, Json, course_of, head_of, selector
+from batching.adapters.argo.answers import Refused
+from batching.adapters.argo.api import Api
+from batching.adapters.argo.workflow import Head, Json, course_of, head_of, selector
 from batching.errors import BatchError
 from batching.metrics_argo import ArgoMetrics
 
