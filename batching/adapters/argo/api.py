@@ -36,7 +36,7 @@ REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 60.0
 WATCH_SECONDS = 300  # then the server ends a watch, and another goes on from there
 SILENT_SECONDS = 90.0  # of a watch: a server that lives sends a bookmark each minute
 TELL_SECONDS = 60.0
-GOODBYE_SECONDS = 0.3  # TLS says goodbye a moment after a client is closed
+GOODBYE_SECONDS = 1.0  # for calls under way when we close
 PAGE = 500  # objects in one answer to a list
 # only the heads of Workflows, which have the phase as a label: a status may have a megabyte
 HEAD = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -73,6 +73,7 @@ class Api:
         self._call_seconds, self._silent_seconds = call_seconds, silent_seconds
         self._watch_seconds = watch_seconds
         self._resting: tuple[float, Trouble] | None = None
+        self._sending: set[asyncio.Task[httpx2.Response]] = set()
         self._told_at = -math.inf
 
     async def create(self, body: Json) -> Json | None:
@@ -166,12 +167,11 @@ class Api:
     async def _begin(self, request: BasicRequest) -> httpx2.Response:
         """Send a request whose answer goes on, and see that it begins well."""
         self._rest()
+        response = await self._send(request, stream=True)
         async with asyncio.timeout(self._call_seconds):
-            made = self._client.build_adapter_request(request)
-            response = await self._client.send(made, stream=True)
             self._metrics.calls.labels("watch", named(response.status_code)).inc()
             if response.is_success:
-                return cast("httpx2.Response", response)
+                return response
             try:
                 await response.aread()
             finally:
@@ -182,15 +182,17 @@ class Api:
         raise self._judged("watch of Workflows", refused)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Let calls under way come to their end, then let go of connections."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=GOODBYE_SECONDS)
+        for task in self._sending:
+            task.cancel()
         await self._client.close()
-        await asyncio.sleep(GOODBYE_SECONDS)
 
     async def _call(self, call: str, what: str, request: BasicRequest) -> Json:
         self._rest()
         try:
-            async with asyncio.timeout(self._call_seconds):
-                response = await self._client.send(self._client.build_adapter_request(request))
+            response = await self._send(request)
             answer: Json = response.json() if response.is_success else {}
         except _FAILURES as error:
             self._metrics.calls.labels(call, "silent").inc()
@@ -201,6 +203,26 @@ class Api:
         if not response.is_success:
             raise refused_by(response)
         return answer
+
+    async def _send(self, request: BasicRequest, *, stream: bool = False) -> httpx2.Response:
+        """Wait for an answer as long as we do; the call itself ends by limits of the client.
+
+        One that is cancelled while it shakes hands for TLS would leave its socket open: the
+        client closes it where its own time is over, and only there.
+        """
+        made = self._client.build_adapter_request(request)
+        task = asyncio.ensure_future(self._client.send(made, stream=stream))
+        self._sending.add(task)
+        task.add_done_callback(self._sent)
+        done, _ = await asyncio.wait({task}, timeout=self._call_seconds)
+        if not done:
+            raise TimeoutError
+        return cast("httpx2.Response", task.result())
+
+    def _sent(self, task: "asyncio.Task[httpx2.Response]") -> None:
+        self._sending.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more
 
     def _rest(self) -> None:
         """Answer in the server's place while it is known to be silent, or wants us to wait."""
