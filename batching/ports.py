@@ -286,6 +286,7 @@ class RunRequest:
     flow: str
     record_uri: str  # the flow's only parameter
     covers: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # manifests, by partition
+    priority: int = 0  # of its job, where the launcher has room for some only
 
 
 class Launcher(Protocol):

@@ -103,7 +103,9 @@ class Driver:
         uri = f"{self._runs.store.uri}/{names.run(record.job, record.n)}"
         covers = {p: (record.start.get(p, 0), to) for p, to in record.to.items()}
         covers = {p: span for p, span in covers.items() if span[0] < span[1]}
-        request = RunRequest(name, record.job, record.n, k, record.flow, uri, covers)
+        request = RunRequest(
+            name, record.job, record.n, k, record.flow, uri, covers, self._job.priority
+        )
         await reached("start.before")
         started = await self._launcher.start(request)
         await reached("start.after")

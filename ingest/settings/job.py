@@ -53,7 +53,7 @@ class Run(Part):
     )
     priority: Priority = Field(
         default=0,
-        description="Where `local_runs` lets some jobs start only: those with more come first.",
+        description="Where not all may start (`local_runs`, Argo's parallelism), more comes first.",
     )
     schedule: Text | None = Field(
         default=None,

@@ -67,6 +67,8 @@ def workflow(request: RunRequest, *, store: str, template: str) -> Json:
         },
         "spec": {
             "workflowTemplateRef": {"name": template},
+            # who waits where the controller or the namespace bounds how many go on
+            **({"priority": request.priority} if request.priority else {}),
             # as JSON, like `argo-workflows trigger`: Metaflow reads it back
             "arguments": {"parameters": [{"name": PARAMETER, "value": json.dumps(uri)}]},
         },

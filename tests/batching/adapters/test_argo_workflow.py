@@ -1,6 +1,7 @@
 """A run as a Workflow: the manifest that is sent, and what is read of one that comes back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,11 @@ def test_a_workflow_names_its_template_its_run_and_one_parameter() -> None:
             "arguments": {"parameters": [{"name": "run", "value": f'"{URI}"'}]},
         },
     }
+
+
+def test_a_job_of_higher_priority_passes_those_that_wait_for_the_controller() -> None:
+    made = workflow(replace(REQUEST, priority=5), store=STORE, template="sensorprocessingflow")
+    assert made["spec"]["priority"] == 5
 
 
 @given(st.text(max_size=40))
