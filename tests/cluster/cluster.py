@@ -142,7 +142,9 @@ class Cluster:
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End one of the node's programs, to see what happens without it.
 
-        After SIGTERM the API server waits a minute for its watches, as everywhere.
+        After SIGTERM the API server waits a minute for its watches, as everywhere. Argo's
+        controller loses a watch of its settings with it, and from then on writes a gigabyte of
+        log a minute and heeds no SIGTERM: end it with the API server, by SIGKILL.
         """
         self._namespaces.stop(name, how)
 
