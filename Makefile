@@ -64,8 +64,8 @@ chart: setup  ## lint, render and validate the chart, ask a Prometheus its queri
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
 
-bench: setup  ## measure: events a second through the whole path against a bare loop
-	@$(BIN)/python -m benchmarks.whole_path
+bench: setup  ## measure: the durable path and the SDK path against bare loops, a JSON line a figure
+	@$(BIN)/python -m benchmarks.compare
 
 MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided

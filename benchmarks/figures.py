@@ -53,6 +53,10 @@ class Figures:
         """Add what one run measured."""
         self._figures.setdefault(name, Figure(name, unit)).runs.append(value)
 
+    def runs(self, name: str) -> list[float]:
+        """Give what each run measured."""
+        return self._figures[name].runs
+
     def show(self, title: str) -> None:
         """Print a JSON line for each figure on standard output, then a table on standard error."""
         print(json.dumps(self._machine))

@@ -52,12 +52,13 @@ def whole_path(
     """Measure events a second and processor time of the whole path against bare loops."""
     wanted = load.shapes(load.QUICK if quick else events)
     with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
-        figures = _measure(Path(place), wanted, 1 if quick else repeat, partitions)
+        figures = measure(Path(place), wanted, 1 if quick else repeat, partitions)
     count = wanted[0].events
     figures.show(f"{count:,} events of each size, {partitions} partitions, no flow")
 
 
-def _measure(place: Path, shapes: tuple[Shape, ...], repeat: int, partitions: int) -> Figures:
+def measure(place: Path, shapes: tuple[Shape, ...], repeat: int, partitions: int) -> Figures:
+    """Run both loops and the service in turn."""
     figures = Figures()
     hub = Hub(place, shapes, partitions)
     try:

@@ -1,0 +1,88 @@
+"""Workloads W1 and W2: events of many sensors, the same for every contender, from one seed.
+
+A file holds one record an event: length of the body and number of the sensor (uint32 each),
+then the body: n times (int64, nanoseconds) and n values (float32). W1 has some 2 kB an event in
+sizes that vary (lognormal), W2 has ten samples in each.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEED = 6
+SENSORS_AT_FULL_SIZE = 10_000
+START_NS = 1_780_000_000_000_000_000
+HEAD_BYTES = 8
+SAMPLE_BYTES = 12
+BLOCK = 2**20
+Record = tuple[int, bytes]  # number of the sensor, body
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How many events, of which size, and at how many samples a batch is full."""
+
+    name: str
+    full_events: int
+    threshold: int
+    vary: bool
+
+    def sensors(self, events: int) -> int:
+        """Give fewer sensors for fewer events, so that batches are filled at each size."""
+        return max(1, SENSORS_AT_FULL_SIZE * events // self.full_events)
+
+    def sizes(self, events: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Give the samples of each event."""
+        if not self.vary:
+            return np.full(events, 10, np.int64)
+        return np.clip(rng.lognormal(np.log(100), 1, events), 10, 2_000).astype(np.int64)
+
+    def write(self, path: Path, events: int) -> None:
+        """Write so many events; a few sensors send much more than the others."""
+        rng = np.random.default_rng(SEED)
+        weights = 1 / (np.arange(self.sensors(events)) + 10.0) ** 0.9
+        sensors = rng.choice(len(weights), events, p=weights / weights.sum())
+        now = START_NS
+        with path.open("wb", buffering=BLOCK) as file:
+            for sensor, samples in zip(sensors, self.sizes(events, rng), strict=True):
+                times = now + np.cumsum(rng.integers(1, 2_000_000, samples))
+                now += 600_000
+                head = np.array([samples * SAMPLE_BYTES, sensor], "<u4")
+                values = rng.standard_normal(samples, np.float32)
+                file.write(head.tobytes() + times.astype("<i8").tobytes() + values.tobytes())
+
+
+WORKLOADS = {
+    "W1": Workload("W1", 200_000, 2_000, vary=True),
+    "W2": Workload("W2", 1_000_000, 500, vary=False),
+}
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Read one event after another, a block of the file at a time."""
+    rest = b""
+    with path.open("rb") as file:
+        while more := file.read(BLOCK):
+            block, at = rest + more, 0
+            while at + HEAD_BYTES <= len(block):
+                end = at + HEAD_BYTES + int.from_bytes(block[at : at + 4], "little")
+                if end > len(block):
+                    break
+                sensor = int.from_bytes(block[at + 4 : at + HEAD_BYTES], "little")
+                yield sensor, block[at + HEAD_BYTES : end]
+                at = end
+            rest = block[at:]
+
+
+def arrays(body: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Give times and values of one body, without copying them."""
+    samples = len(body) // SAMPLE_BYTES
+    return np.frombuffer(body, "<i8", samples), np.frombuffer(body, "<f4", samples, 8 * samples)
+
+
+def name_of(sensor: int) -> str:
+    """Give the sensor's name."""
+    return f"sensor-{sensor:05d}"
