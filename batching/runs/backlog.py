@@ -71,19 +71,16 @@ class Backlog:
         The one with which a limit is reached is the last with batches, so that a run is over
         a limit by at most one manifest; those without batches behind it come along.
         """
-        share = Share(dict(self.vector))
+        to, batches, size_bytes, full = dict(self.vector), 0, 0, False
         lines = (_in_order(partition, line) for partition, line in self._lines.items())
         for _, partition, waiting in heapq.merge(*lines):
-            full = share.batches >= at_most_batches or share.size_bytes >= at_most_bytes
             if full and waiting.batches:
-                return share._replace(full=True)
-            share.to[partition] = waiting.n + 1
-            share = share._replace(
-                batches=share.batches + waiting.batches,
-                size_bytes=share.size_bytes + waiting.size_bytes,
-            )
-        full = share.batches >= at_most_batches or share.size_bytes >= at_most_bytes
-        return share._replace(full=full)
+                break
+            to[partition] = waiting.n + 1
+            batches += waiting.batches
+            size_bytes += waiting.size_bytes
+            full = batches >= at_most_batches or size_bytes >= at_most_bytes
+        return Share(to, batches, size_bytes, full=full)
 
 
 def _in_order(partition: str, line: deque[Waiting]) -> Iterator[tuple[int, str, Waiting]]:

@@ -155,12 +155,15 @@ class JobLine:
         A record without batches starts nothing; it moves the vector of a job whose streams
         are quiet, and waits for no room.
         """
+        if self.backlog.batches and not (room and self._may_start()):
+            return False  # before anything that grows with what waits
+        if not self.backlog.batches and self.backlog.manifests < quiet_manifests:
+            return False
         share = self.backlog.take(self.job.at_most_batches, self.job.at_most_bytes)
         if not share.batches:
-            quiet = self.backlog.manifests >= quiet_manifests
-            return quiet and await self._create(dict(self.backlog.vector), share.to)
+            return await self._create(dict(self.backlog.vector), share.to)
         due = self._due(share)
-        if due is None or not room or not self._may_start():
+        if due is None:
             return False
         batches = await self._lookout.batches(share.to)
         more = share.batches < self.backlog.batches or self._lookout.far
@@ -171,7 +174,10 @@ class JobLine:
         return True
 
     def _may_start(self) -> bool:
-        return len(self.drives) < self.job.in_flight and self._pace.free(self._clock.now_ns())
+        now, since = self._clock.now_ns(), self.backlog.since_ns
+        if self._timetable is not None and self._timetable.due(now, since) is None:
+            return False
+        return len(self.drives) < self.job.in_flight and self._pace.free(now)
 
     def _due(self, share: Share) -> Due | None:
         """Tell which run may start now, as far as time decides; None if none may."""
