@@ -92,7 +92,7 @@ POINTS: Mapping[str, str] = {
     "result.after": "The result is created; the flow's process has not ended.",
 }
 ACTIONS: Mapping[str, str] = {
-    "kill": "the process kills itself by SIGKILL",
+    "kill": "the process kills itself by SIGKILL; a container's first one ends with 137 at once",
     "raise": "an error of its own class is raised, as unexpected as any other",
     "pause:SECONDS": "this task waits, all others go on",
     "freeze:SECONDS": "the whole process waits",
@@ -202,6 +202,7 @@ def _due(name: str) -> _Armed | None:
 def _act(name: str, armed: _Armed) -> None:
     if armed.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(128 + signal.SIGKILL)  # a container's first process cannot be killed from inside
     if armed.action == "raise":
         raise FailpointError(f"failpoint {name}")
     time.sleep(armed.seconds)

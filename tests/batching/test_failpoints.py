@@ -93,6 +93,22 @@ def test_a_process_that_is_to_die_dies_by_kill_and_says_where() -> None:
     assert ended.stderr == "failpoint take: kill at passing 2\n"
 
 
+def test_the_first_process_of_a_container_dies_as_well() -> None:
+    """The kernel keeps such a process from signals that come from inside."""
+    first = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*first, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine gives no user and pid namespaces")
+    program = (
+        "import asyncio, os; from batching.failpoints import arm, reached;"
+        "arm('take=kill'); print(os.getpid(), flush=True); asyncio.run(reached('take'));"
+        "print('alive')"
+    )
+    ended = subprocess.run(
+        [*first, sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (137, "1\n")
+
+
 def test_in_a_flow_the_number_means_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     reached_in_flow("result.before", 2)
     monkeypatch.setenv(failpoints.VARIABLE, "result.before=raise@2")
