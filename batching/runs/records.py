@@ -7,17 +7,15 @@ another store all the same counts as one without batches that moves nothing.
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TypeVar
 
 from batching import names
-from batching.model import Attempt, Result, RunBatch, RunPosition, RunRecord, dump, load
+from batching.model import Attempt, Result, RunPosition, RunRecord, dump, load
 from batching.ports import BlobStore
-from batching.runs.jobs import run_name
 
 _TRAIL = re.compile(r"\.(?:a(?P<k>\d+)(?P<started>\.started)?|(?P<failed>failed))\.json")
-_RECORD = re.compile(r"(\d{12})(\..*)")
-_BEHIND_A_JOB = "~"  # sorts behind all that lies in a job's folder
+_RECORD = re.compile(r"(\d{12})\.json")
+BEHIND_A_JOB = "~"  # sorts behind all that lies in a job's folder
 Document = TypeVar("Document")
 
 
@@ -56,6 +54,15 @@ class RunLog:
         """Raise the position; None if somebody else has."""
         body = dump(RunPosition(settled))
         return await self.store.replace(names.run_position(self.job), body, version)
+
+    async def end(self) -> int:
+        """Give the number of the next record; reads little, as long as `settled` moves on."""
+        n, _ = await self.settled()
+        after = f"runs/{self.job}/{names.number(n - 1)}{BEHIND_A_JOB}" if n else ""
+        async for name in self.store.names(f"runs/{self.job}/", after):
+            if found := _RECORD.fullmatch(name.rpartition("/")[2]):
+                n = int(found[1]) + 1
+        return n
 
     async def record(self, n: int) -> RunRecord | None:
         """Read record n; None if there is none."""
@@ -112,99 +119,12 @@ class RunLog:
         return None if raw is None else load(kind, name, raw)
 
 
-class RunStatus(StrEnum):
-    """How a run record stands, as far as the store alone can tell."""
-
-    EMPTY = "empty"  # it has no batches and starts nothing
-    WAITING = "waiting"  # its newest attempt has no receipt yet
-    RUNNING = "running"  # started, without result; whether it still lives the launcher knows
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"  # its last attempt has failed
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """One run record, what was done about it and what came of it. Times: nanoseconds UTC."""
-
-    job: str
-    n: int
-    flow: str
-    name: str  # of the newest attempt: the local log and the Workflow are called so
-    status: RunStatus
-    attempts: int
-    causes: tuple[str, ...]  # why attempts were not the last, and why there is no other
-    batches: tuple[RunBatch, ...]
-    recorded_ns: int
-    started_ns: int | None
-    result: Result | None
-
-
 async def list_jobs(store: BlobStore) -> list[str]:
     """List the jobs that have records in a store, whatever a configuration says."""
     jobs: list[str] = []
     while True:
-        after = f"runs/{jobs[-1]}/{_BEHIND_A_JOB}" if jobs else ""
+        after = f"runs/{jobs[-1]}/{BEHIND_A_JOB}" if jobs else ""
         name = await anext(store.names("runs/", after), None)
         if name is None:
             return jobs
         jobs.append(name.split("/")[1])
-
-
-async def list_runs(
-    store: BlobStore, store_id: str, job: str, *, start: int = 0
-) -> AsyncIterator[RunReport]:
-    """Read the records of a job one after another, from number `start` on.
-
-    A record whose result or end comes while this reads may be shown as it stood before.
-    """
-    log = RunLog(store, store_id, job)
-    after = f"runs/{job}/{names.number(start - 1)}{_BEHIND_A_JOB}" if start else ""
-    pending: tuple[int, list[str]] = (start, [])
-    async for name in store.names(f"runs/{job}/", after):
-        parts = _RECORD.fullmatch(name.rpartition("/")[2])
-        if parts is None:
-            continue
-        n = int(parts[1])
-        if n != pending[0]:
-            if report := await _report(log, *pending):
-                yield report
-            pending = (n, [])
-        pending[1].append(name)
-    if report := await _report(log, *pending):
-        yield report
-
-
-async def _report(log: RunLog, n: int, found: list[str]) -> RunReport | None:
-    record = await log.record(n) if found else None
-    if record is None:
-        return None
-    trail = await log.follow(found)
-    result = await log.result(n) if record.batches else None
-    k = trail.attempt if result is None else result.attempt
-    receipt = trail.receipts.get(k)
-    causes = [step.cause or "" for _, step in sorted(trail.decisions.items())]
-    if trail.given_up and trail.failed:
-        causes.append(trail.failed.cause or "")
-    return RunReport(
-        job=log.job,
-        n=n,
-        flow=record.flow,
-        name=run_name(log.store_id, record.flow, log.job, n, k),
-        status=_status(record, trail, result),
-        attempts=trail.attempt,
-        causes=tuple(causes),
-        batches=record.batches,
-        recorded_ns=record.written,
-        started_ns=receipt.written if receipt else None,
-        result=result,
-    )
-
-
-def _status(record: RunRecord, trail: Trail, result: Result | None) -> RunStatus:
-    if result is not None:
-        return RunStatus.SUCCEEDED
-    if not record.batches:
-        return RunStatus.EMPTY
-    if trail.given_up:
-        return RunStatus.FAILED
-    return RunStatus.RUNNING if trail.attempt in trail.receipts else RunStatus.WAITING

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind, RunBatch, RunRecord
 from batching.names import Key
-from batching.runs.records import RunLog, RunReport, RunStatus, list_runs
+from batching.runs.records import RunLog
+from batching.runs.reports import RunReport, RunStatus, list_runs
 from batching.runs.retired import retired
 from batching.verify.report import Report
 from batching.view import Log

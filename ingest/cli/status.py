@@ -17,7 +17,8 @@ from batching.model import Store
 from batching.names import REDRIVE
 from batching.ports import BlobStore
 from batching.redrive import RedriveLog
-from batching.runs.records import RunStatus, list_jobs, list_runs
+from batching.runs.records import list_jobs
+from batching.runs.reports import RunStatus, list_runs
 from batching.runs.retired import retired
 from batching.scope import Scoped
 from batching.view import Log, partitions_of

@@ -19,7 +19,8 @@ from batching.model import Attempt, Entry, Manifest, Result, RunBatch, RunRecord
 from batching.runs.dispatcher import Dispatcher
 from batching.runs.jobs import Job, run_name, template
 from batching.runs.metrics import DispatchMetrics
-from batching.runs.records import RunReport, RunStatus, list_jobs, list_runs
+from batching.runs.records import list_jobs
+from batching.runs.reports import RunReport, RunStatus, list_runs, newest_runs
 from batching.scope import Scoped
 from tests.batching.runs.dispatch_world import IDENTITY, Chaos, MemoryStore
 
@@ -68,8 +69,8 @@ def test_each_record_is_told_with_its_state_attempts_and_causes() -> None:
     shelf.result(6, 1)  # a late result still wins
     shelf.store.put(names.run_position("press"), b'{"settled":1,"format":1}')
     found = shelf.reports()
-    assert [(r.n, r.status, r.attempts, len(r.batches)) for r in found] == [
-        (0, RunStatus.EMPTY, 1, 0),
+    assert [(r.n, r.status, len(r.attempts), len(r.batches)) for r in found] == [
+        (0, RunStatus.EMPTY, 0, 0),
         (1, RunStatus.WAITING, 1, 1),
         (2, RunStatus.RUNNING, 1, 2),
         (3, RunStatus.WAITING, 2, 3),
@@ -78,11 +79,49 @@ def test_each_record_is_told_with_its_state_attempts_and_causes() -> None:
         (6, RunStatus.SUCCEEDED, 1, 6),
     ]
     assert [r.causes for r in found[3:5]] == [("failed",), ("gone", "failed")]
-    assert found[4].name == run_name(IDENTITY.id, "MyFlow", "press", 4, 2)
-    assert (found[4].started_ns, found[1].started_ns) == (1002, None)
+    assert [
+        (a.attempt, a.state, a.decided_ns, a.started_ns, a.ended_ns) for a in found[4].attempts
+    ] == [
+        (1, "gone", 104, 1001, 1002),
+        (2, "failed", 1002, 1002, 1002),
+    ]
+    assert found[4].attempts[1].name == run_name(IDENTITY.id, "MyFlow", "press", 4, 2)
+    assert [a.state for r in found[1:4] for a in r.attempts] == [
+        *("waiting", "running"),
+        *("failed", "waiting"),
+    ]
+    assert [(a.state, a.started_ns, a.ended_ns) for a in found[5].attempts] == [
+        ("succeeded", None, 5000)
+    ]
     assert found[5].result is not None
     assert found[5].result.facts == {"rows": 3}
     assert [r.n for r in shelf.reports(start=4)] == [4, 5, 6]
+
+
+def test_a_result_of_an_earlier_attempt_overtakes_the_later_ones() -> None:
+    shelf = Shelf()
+    shelf.record(0)
+    shelf.step(names.attempt("press", 0, 2), 2, "gone")
+    shelf.step(names.receipt("press", 0, 2), 2)
+    shelf.result(0, 1)
+    (found,) = shelf.reports()
+    assert [a.state for a in found.attempts] == ["succeeded", "overtaken"]
+    assert found.counts == found.attempts[0]
+
+
+def test_the_newest_come_first_and_no_more_are_read_than_are_asked_for() -> None:
+    shelf = Shelf()
+    for n in range(30):
+        shelf.record(n)
+        shelf.result(n, 1)
+    shelf.store.put(names.run_position("press"), b'{"settled":28,"format":1}')
+
+    async def read(most: int) -> list[int]:
+        found = newest_runs(shelf.store, IDENTITY.id, "press")
+        return [(await anext(found)).n for _ in range(most)]
+
+    assert asyncio.run(read(3)) == [29, 28, 27]
+    assert len(shelf.store.gets) == 3 * 2  # record and result of each
 
 
 def test_a_failed_record_that_is_tried_again_on_request_is_no_longer_failed() -> None:
@@ -203,7 +242,7 @@ def test_a_real_flow_is_run_by_the_dispatcher_and_makes_the_result(tmp_path: Pat
         )
         assert await everything_ran(one, 90)
         reports = [r async for r in list_runs(store, IDENTITY.id, "vibration")]
-        log = launcher.log_path(reports[1].name).read_text()
+        log = launcher.log_path(reports[1].attempts[0].name).read_text()
         assert [r.status for r in reports] == [RunStatus.EMPTY, RunStatus.SUCCEEDED], log
         result = reports[1].result
         assert result is not None
