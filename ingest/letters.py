@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from time import time_ns
 
 from batching.chunk import UNWRITABLE
 from batching.errors import SettingError
@@ -17,7 +15,7 @@ from batching.redrive import RedriveLog
 from batching.scope import Scoped
 from batching.view import Log, partitions_of
 from ingest.decode.problem import Reason
-from ingest.units import Duration
+from ingest.since import since_ns
 
 REASONS = (*(reason.value for reason in Reason), UNWRITABLE)
 
@@ -73,7 +71,7 @@ def wanted(
         tuple(reasons),
         tuple(streams),
         sensor,
-        0 if since is None else _since_ns(since),
+        0 if since is None else since_ns(since),
     )
 
 
@@ -88,21 +86,6 @@ def place(text: str) -> tuple[str, int]:
     if not slash or not partition or not (number.isascii() and number.isdigit()):
         raise SettingError(f"{text}: expected PARTITION/NUMBER, such as 0/4711")
     return partition, int(number)
-
-
-def _since_ns(text: str) -> int:
-    try:
-        return time_ns() - Duration.read(text).ns
-    except ValueError:
-        pass
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingError(
-            f"--since {text}: expected a duration such as 2 h, or a time such as"
-            " 2026-11-24T08:00 (UTC, unless it names another zone)"
-        ) from None
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1e9)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class LocalLauncher:
 
     def log_path(self, name: str) -> Path:
         """Name the file that has a run's output."""
-        return self._runs / f"{name}.log"
+        return log_path(self._data, name)
 
     async def start(self, request: RunRequest) -> bool:
         """Start a run; False if it runs already or has run to its end.
@@ -207,6 +207,11 @@ class LocalLauncher:
             for old in (self.log_path(path.stem), self._exit_path(path.stem), path):
                 old.unlink(missing_ok=True)
             os.close(lock)
+
+
+def log_path(data: Path, name: str) -> Path:
+    """Name the file that has a run's output, from the service's folder."""
+    return data.resolve() / "runs" / f"{name}.log"
 
 
 def _lock(path: Path, *, create: bool = True, shared: bool = False) -> int | None:

@@ -104,6 +104,11 @@ def template(flow: str) -> str:
 
 def run_name(store_id: str, flow: str, job: str, n: int, attempt: int) -> str:
     """Name one attempt: whoever starts it gives it this name, so that it starts once."""
+    return f"{template(flow)}-{run_mark(store_id, job, n, attempt)}"
+
+
+def run_mark(store_id: str, job: str, n: int, attempt: int) -> str:
+    """Give the end of an attempt's name, which no other attempt has."""
     text = "\n".join((store_id, job, str(n), str(attempt)))
     digest = base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()
-    return f"{template(flow)}-{digest[:_HASH_LENGTH]}"
+    return digest[:_HASH_LENGTH]

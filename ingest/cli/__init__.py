@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from batching.errors import BatchError
 
 COMMANDS = (
-    "run", "check", "hub", "send", "status", "verify", "dead-letters", "drain", "jobs", "deploy",
-    "demo",
+    "run", "check", "hub", "send", "status", "verify", "runs", "dead-letters", "drain", "jobs",
+    "deploy", "demo",
 )  # fmt: skip
 HELP = "Gathers sensor events into batches and runs Metaflow flows on them, each exactly once."
 OPTIONS = {"help_option_names": ["-h", "--help"]}

@@ -2,15 +2,14 @@
 
 import base64
 from collections import Counter, deque
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from batching.letters import Letter
 from batching.redrive import Outcome, Places
+from ingest.cli.told import safe, time
 
 SHOWN_BYTES = 1_024
 HEX_WIDTH = 16
@@ -61,7 +60,7 @@ class Listing:
         counts = _table("reason", "letters", "re-driven", "for example")
         for reason, count in self._counts.most_common():
             example = self._examples[reason][:LONGEST_EXAMPLE]
-            counts.add_row(reason, f"{count:,}", f"{self._back[reason]:,}", _safe(example))
+            counts.add_row(reason, f"{count:,}", f"{self._back[reason]:,}", safe(example))
         console.print(counts)
         rows = self.newest()
         if len(rows) < self._counts.total():
@@ -70,7 +69,7 @@ class Listing:
         for row in rows:
             cells = (row["letter"], row["enqueued"], row["reason"], row["stream"], row["sender"])
             back = "re-driven" if row["re_driven"] else ""
-            letters.add_row(*map(_safe, cells), f"{row['body_bytes']:,}", back)
+            letters.add_row(*map(safe, cells), f"{row['body_bytes']:,}", back)
         if rows:
             console.print(letters)
 
@@ -82,7 +81,7 @@ def plain(letter: Letter, *, came_back: bool, whole: bool = False) -> dict[str, 
         "letter": letter.place,
         "partition": letter.partition,
         "number": letter.number,
-        "enqueued": _time(letter.enqueued_ns),
+        "enqueued": time(letter.enqueued_ns),
         "enqueued_ns": letter.enqueued_ns,
         "reason": said.reason,
         "detail": said.detail,
@@ -113,7 +112,7 @@ def show(letter: Letter, console: Console, *, came_back: bool) -> None:
     facts = {
         "letter": f"{letter.place}, {state}",
         "reason": f"{said.reason}: {said.detail}",
-        "reached the hub": _time(letter.enqueued_ns),
+        "reached the hub": time(letter.enqueued_ns),
         "stream": letter.stream,
         "message id": letter.message_id,
         "partition key": said.partition_key,
@@ -127,7 +126,7 @@ def show(letter: Letter, console: Console, *, came_back: bool) -> None:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            table.add_row(_safe(name), _safe(value))
+            table.add_row(safe(name), safe(value))
     console.print(table)
     kept = "" if said.body_bytes == len(said.body) else f", {len(said.body):,} of them kept"
     console.print(f"[dim]body, {said.body_bytes:,} bytes{kept}[/]")
@@ -177,12 +176,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _time(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _safe(text: str) -> str:
-    """Keep what a sender wrote from steering the terminal, and from looking like markup."""
-    return escape("".join(c if c.isprintable() else "?" for c in text))

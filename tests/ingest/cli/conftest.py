@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from ingest.cli import main
+from tests.ingest.cli.served import served
+
+NO_HUB = "Endpoint=sb://localhost/;SharedAccessKeyName=a;SharedAccessKey=a2V5"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,19 @@ def headrace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Said(code if isinstance(code, int) else int(code is not None), out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def plant_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The settings of a service that has run and was stopped; tests look, and change nothing."""
+    return served(tmp_path_factory.mktemp("served")).config()
+
+
+@pytest.fixture
+def plant(plant_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with the variable that the file needs; nothing answers at that hub."""
+    monkeypatch.setenv("HEADRACE_EVENT_HUBS_CONNECTION", NO_HUB)
+    return plant_file
 
 
 @pytest.fixture

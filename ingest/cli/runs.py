@@ -1,0 +1,194 @@
+"""`headrace runs`: the runs of a store, and one of them with all that belongs to it."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batching.errors import SettingError
+from batching.identity import read_store
+from batching.model import Store
+from batching.ports import BlobStore
+from batching.runs.finding import find_run
+from batching.runs.records import list_jobs
+from batching.runs.reports import RunReport, RunStatus, newest_runs, read_run
+from batching.scope import Scoped
+from ingest.cli import runs_shown as shown
+from ingest.cli.told import console
+from ingest.since import since_ns
+from ingest.whereabouts import whereabouts
+
+if TYPE_CHECKING:  # half a second
+    from ingest.config import Settings
+
+EXAMPLE = """
+Examples:
+
+  headrace runs list --status failed --since "1 d"
+
+  headrace runs show motion/7
+"""
+LIST_EXAMPLE = """
+Examples:
+
+  headrace runs list --config headrace.yaml
+
+  headrace runs list --job motion --status failed --since "2 h" --limit 50
+
+  headrace runs list --json | jq -r '.runs[] | select(.attempts > 1) | .run'
+"""
+SHOW_EXAMPLE = """
+Examples: a run by its number, or by the name of an attempt, which logs and Argo have
+
+  headrace runs show motion/7
+
+  headrace runs show myflow-k3x7q2m5a4b6c7d2 --batches 1000
+
+  headrace runs show motion/7 --json | jq -r .result.outputs
+"""
+OPTIONS = {"help_option_names": ["-h", "--help"]}
+CLOCKS_NS = 300 * 10**9  # how far the clocks of dispatchers may be apart
+group = typer.Typer(
+    name="runs",
+    help="List the runs of jobs, or show one with all that belongs to it.",
+    epilog=EXAMPLE,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=OPTIONS,
+)
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The store of a service, and the file that names it."""
+
+    settings: "Settings"
+    store: BlobStore
+    identity: Store
+    jobs: Sequence[str]  # that have records
+
+
+@asynccontextmanager
+async def open_shelf(config: Path | None) -> AsyncIterator[Shelf]:
+    """Open the store to be read.
+
+    Raises:
+        SettingError: there is none yet.
+
+    """
+    from ingest.config import load
+    from ingest.parts import open_blobs
+
+    settings = load(config, os.environ)
+    root = await open_blobs(settings, read_only=True)
+    try:
+        identity = await read_store(root)
+        if identity is None:
+            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        store = Scoped(root, identity.id)
+        yield Shelf(settings, store, identity, await list_jobs(store))
+    finally:
+        await root.close()
+
+
+@group.command("list", epilog=LIST_EXAMPLE)
+def list_runs(
+    *,
+    config: Config = None,
+    job: Annotated[list[str] | None, typer.Option(help="Only of this job; repeat it.")] = None,
+    status: Annotated[
+        list[RunStatus] | None,
+        typer.Option(help="Only those that stand so; repeat it. Empty ones start nothing."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those recorded since: 2 h, or a time (UTC).")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many, the newest.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the newest runs, the newest last; beside a live service or without one."""
+    wanted = set(status or set(RunStatus) - {RunStatus.EMPTY})
+    begin_ns = 0 if since is None else since_ns(since)
+
+    async def run() -> list[RunReport]:
+        async with open_shelf(config) as shelf:
+            found: list[RunReport] = []
+            for name in _chosen(job or (), shelf.jobs):
+                found += await _newest(shelf, name, wanted, begin_ns, limit)
+            return sorted(found, key=lambda run: (run.record.written, run.n))[-limit:]
+
+    runs = asyncio.run(run())
+    if as_json:
+        typer.echo(json.dumps({"runs": [shown.plain(each) for each in runs]}))
+    else:
+        shown.show_list(runs, console())
+
+
+def _chosen(wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    for name in wanted:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise SettingError(
+                f"--job {name}: it has no runs in this store; jobs that have: {there}"
+            )
+    return wanted or known
+
+
+async def _newest(
+    shelf: Shelf, job: str, wanted: set[RunStatus], begin_ns: int, limit: int
+) -> list[RunReport]:
+    """Read a job's runs from the newest back, until there are enough or they are too old."""
+    found: list[RunReport] = []
+    async for run in newest_runs(shelf.store, shelf.identity.id, job):
+        if run.record.written < begin_ns - CLOCKS_NS:
+            break
+        if run.status in wanted and run.record.written >= begin_ns:
+            found.append(run)
+            if len(found) == limit:
+                break
+    return found
+
+
+@group.command("show", epilog=SHOW_EXAMPLE)
+def show_run(
+    run: Annotated[str, typer.Argument(help="JOB/NUMBER, or the name of one of its attempts.")],
+    *,
+    config: Config = None,
+    batches: Annotated[int, typer.Option(min=0, help="Show so many of its batches.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show one run: its batches, every attempt and where to look at it, and its result."""
+
+    async def read() -> tuple[RunReport, shown.Places, str]:
+        async with open_shelf(config) as shelf:
+            log, n = await find_run(shelf.store, shelf.identity.id, shelf.jobs, run)
+            found = await read_run(log, n)
+            if found is None:
+                raise SettingError(f"there is no run {run}")
+            return found, places_of(shelf, found), shelf.store.uri
+
+    found, places, uri = asyncio.run(read())
+    if as_json:
+        typer.echo(json.dumps(shown.plain_whole(found, places, uri)))
+    else:
+        shown.show(found, places, uri, console(), most=batches)
+
+
+def places_of(shelf: Shelf, run: RunReport) -> shown.Places:
+    """Tell where each attempt of a run is looked at."""
+    flow = run.record.flow
+    return {
+        each.attempt: whereabouts(shelf.settings, run.job, flow, each.name) for each in run.attempts
+    }
