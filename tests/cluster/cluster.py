@@ -143,8 +143,9 @@ class Cluster:
         """End one of the node's programs, to see what happens without it.
 
         After SIGTERM the API server waits a minute for its watches, as everywhere. Argo's
-        controller loses a watch of its settings with it, and from then on writes a gigabyte of
-        log a minute and heeds no SIGTERM: end it with the API server, by SIGKILL.
+        controller loses a watch of its settings with it, and from then on turns in a circle,
+        writes a gigabyte of log a minute (and no more than one, see `node.LOG_BYTES`) and heeds
+        no SIGTERM: end it with the API server, by SIGKILL.
         """
         self._namespaces.stop(name, how)
 
@@ -194,6 +195,18 @@ class Cluster:
     def load(self, archive: Path) -> None:
         """Give the node an image from an archive, which `images.build` writes."""
         self._ctr("--namespace", "k8s.io", "images", "import", archive)
+
+    def load_once(self, tag: str, archive: Path) -> None:
+        """Give the node an image whose tag changes with its content, unless it has it."""
+        with alone(f"load-{self.name}"):
+            if tag not in self._ctr("--namespace", "k8s.io", "images", "list", "--quiet").split():
+                self.load(archive)
+
+    def kill_container(self, namespace: str, pod: str) -> None:
+        """End a pod's only container by SIGKILL, from outside: the kubelet starts another."""
+        (state,) = self.get("pod", pod, "--namespace", namespace)["status"]["containerStatuses"]
+        number = state["containerID"].removeprefix("containerd://")
+        self._ctr("--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", number)
 
     def _ctr(self, *words: str | Path) -> str:
         return self._namespaces.call("ctr", "--address", INSIDE / "containerd.sock", *words)

@@ -19,6 +19,7 @@ TO_RUN = {
     "kill": "procps",
     "nsenter": "util-linux",
     "pgrep": "procps",
+    "prlimit": "util-linux",
     "runc": "runc",
     "unshare": "util-linux",
 }

@@ -18,6 +18,7 @@ from tests.cluster.place import (
 )
 from tests.cluster.programs import ARGO_PROGRAMS, DNS, KUBERNETES
 
+LOG_BYTES = 2**30
 ETCD = "http://127.0.0.1:2379"
 PKI = INSIDE / "pki"
 SERVED_AS = (
@@ -107,6 +108,7 @@ def programs() -> dict[str, Program]:
         "dns": Program((DNS.folder / "dns", "-conf", INSIDE / "Corefile")),
         "workflow-controller": Program(
             (
+                *("prlimit", f"--fsize={LOG_BYTES}"),  # all it writes is its log; see Cluster.stop
                 ARGO_PROGRAMS.folder / "workflow-controller",
                 *("--kubeconfig", INSIDE / "argo.kubeconfig", "--namespace", "argo"),
                 *("--executor-image", "localhost/argoexec:latest"),

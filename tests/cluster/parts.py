@@ -1,6 +1,7 @@
 """A part of the cluster: built once, and kept in a folder named after all that went into it."""
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def key_of(sources: Sequence[Path], needs: Sequence[Part]) -> str:
     digest = hashlib.sha256(platform.machine().encode())
     for path in _files(sources):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(HERE)} {len(content)}\n".encode() + content)
+        digest.update(f"{os.path.relpath(path, HERE)} {len(content)}\n".encode() + content)
     for part in needs:
         digest.update(part.key.encode())
     return digest.hexdigest()[:12]
@@ -67,7 +68,9 @@ def key_of(sources: Sequence[Path], needs: Sequence[Part]) -> str:
 def _files(sources: Sequence[Path]) -> Iterator[Path]:
     for source in sources:
         inside = source.rglob("*") if source.is_dir() else [source]
-        yield from sorted(path for path in inside if path.is_file())
+        yield from sorted(
+            path for path in inside if path.is_file() and "__pycache__" not in path.parts
+        )
 
 
 def command(words: Sequence[str | Path], *, log: str, environment: dict[str, str]) -> str:
