@@ -2,43 +2,62 @@
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from batching.errors import BatchError
 
-COMMANDS = (
-    "run", "check", "hub", "send", "status", "verify", "runs", "dead-letters", "drain", "jobs",
-    "deploy", "demo",
-)  # fmt: skip
+COMMANDS = {
+    "run": "Receive events, seal batches, start runs.",
+    "check": "Check the settings.",
+    "hub": "Run an embedded Event Hubs for the unmodified azure-eventhub SDK.",
+    "send": "Send what real sensors send: bursts, silences, late, some twice.",
+    "status": "Show partitions and jobs as they lie in the store.",
+    "verify": "Account for every event, batch and run in the store.",
+    "runs": "List runs, or show one with all that it has.",
+    "dead-letters": "List events that were set aside, look at one, drive them again.",
+    "drain": "Make the service seal every batch and commit.",
+    "jobs": "Show the jobs of a store, or end one.",
+    "deploy": "Bring a flow to Argo Workflows, or say why it would fail there.",
+    "demo": "Run hub, service, sensors and a flow on this machine; prove it.",
+}
 HELP = "Gathers sensor events into batches and runs Metaflow flows on them, each exactly once."
 OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """Imports a command when it is asked for: each needs other libraries, and half a second."""
+    """Imports a command when it is called: each needs other libraries, and up to a second."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Name the commands, in the order of a first day."""
         del ctx
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> typer.core.TyperCommand | None:  # type: ignore[override]
-        """Import one command, or a group of them."""
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:  # type: ignore[override]
+        """Tell of a command what a list says of it."""
         del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"ingest.cli.{cmd_name.replace('-', '_')}")
-        if hasattr(module, "group"):
-            return typer.main.get_command(module.group)  # type: ignore[return-value]
-        single = typer.Typer(
-            add_completion=False, pretty_exceptions_enable=False, context_settings=OPTIONS
-        )
-        single.command(cmd_name, epilog=module.EXAMPLE)(getattr(module, cmd_name))
-        return typer.main.get_command(single)  # type: ignore[return-value]
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that is called."""
+        _, stub, rest = super().resolve_command(ctx, args)
+        return (stub.name, imported(stub.name), rest) if stub and stub.name else (None, None, rest)
+
+
+def imported(name: str) -> Any:
+    """Import one command, or a group of them."""
+    module = import_module(f"ingest.cli.{name.replace('-', '_')}")
+    if hasattr(module, "group"):
+        return typer.main.get_command(module.group)
+    single = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, context_settings=OPTIONS
+    )
+    single.command(name, epilog=module.EXAMPLE)(getattr(module, name.replace("-", "_")))
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(

@@ -8,9 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-import typer.main
-
-from ingest.cli import app
+from ingest.cli import COMMANDS, imported
 from ingest.reference.tables import NOTE, table
 
 HEAD = ("Option", "Accepts", "Default", "What it does")
@@ -44,11 +42,9 @@ def page() -> str:
 
 def commands() -> dict[str, Any]:
     """Give each command by its name, in the order of `headrace --help`; those of a group too."""
-    group: Any = typer.main.get_command(app)
-    context = group.make_context("headrace", [], resilient_parsing=True)
     found: dict[str, Any] = {}
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
+    for name in COMMANDS:
+        command = imported(name)
         inner = getattr(command, "commands", None)
         found |= {name: command} if inner is None else {f"{name} {n}": c for n, c in inner.items()}
     return found

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,14 @@ def test_headrace_alone_lists_every_command(headrace: Headrace) -> None:
     said = headrace()
     for command in COMMANDS:
         assert re.search(rf"\b{command} +\w", said.out + said.err)
+
+
+def test_the_list_of_commands_needs_no_library_of_any_command() -> None:
+    code = "import sys; from ingest.cli import app; app(standalone_mode=False); print(*sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, check=True, text=True
+    )
+    assert not {"numpy", "pydantic", "redis", "asyncio"} & set(told.stdout.split())
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
