@@ -92,21 +92,20 @@ def decide(state: BatchState | None, chunk: Arrival, policy: SealPolicy) -> Deci
         holds the chunk, and why that one is sealed at once (None: it stays open).
 
     """
-    before = _ends_before(state, chunk, policy)
+    before = None if state is None else _ends_before(state, chunk, policy)
     if state is None or before is not None:
-        due = NEVER_NS if policy.max_age_ns is None else chunk.enqueued_ns + policy.max_age_ns
-        state = BatchState(0, 0, 0, chunk.enqueued_ns, due)
-    state = state._replace(
-        samples=state.samples + chunk.samples,
-        size_bytes=state.size_bytes + chunk.size_bytes,
-        chunks=state.chunks + 1,
-    )
+        opened, age = chunk.enqueued_ns, policy.max_age_ns
+        due = NEVER_NS if age is None else opened + age
+        state = BatchState(chunk.samples, chunk.size_bytes, 1, opened, due)
+    else:
+        samples, size_bytes, chunks, opened, due = state
+        state = BatchState(
+            samples + chunk.samples, size_bytes + chunk.size_bytes, chunks + 1, opened, due
+        )
     return Decision(before, state, _ends_after(state, policy))
 
 
-def _ends_before(state: BatchState | None, chunk: Arrival, policy: SealPolicy) -> SealReason | None:
-    if state is None:
-        return None
+def _ends_before(state: BatchState, chunk: Arrival, policy: SealPolicy) -> SealReason | None:
     if chunk.enqueued_ns > state.due_ns:  # a backlog gives the batches that live traffic gave
         return SealReason.MAX_AGE
     if state.size_bytes + chunk.size_bytes > policy.max_bytes:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from batching.model import SealReason
 from batching.names import Key
@@ -78,8 +78,7 @@ class Appended(Enum):
     BEHIND = "BEHIND"  # Redis is ahead: somebody else, or our own call whose answer was lost
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Events of one key within one append, and what the owner decided about them.
 
     `body` holds the encoded chunks one after another. `believed` is the number of events that

@@ -7,7 +7,7 @@ is wrong and seals the buffer: a batch may be smaller than asked, never wrong.
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from batching.model import Element, SealReason
 from batching.names import Key
@@ -23,34 +23,34 @@ class _Draft:
 
     key: Key
     believed: int
-    state: BatchState
+    policy: SealPolicy
     seal_before: SealReason | None
+    first: int
+    last: int
+    state: BatchState
+    bodies: list[bytes]
+    events: int = 1
     seal_after: SealReason | None = None
-    first: int = -1
-    last: int = -1
-    events: int = 0
-    bodies: list[bytes] = field(default_factory=list)
 
-    def add(self, element: Element, state: BatchState) -> None:
-        if not self.bodies:
-            self.first = element.sequence_number
-        if element.sequence_number != self.last:
+    def add(self, number: int, body: bytes, state: BatchState) -> None:
+        if number != self.last:
             self.events += 1
-        self.last, self.state = element.sequence_number, state
-        self.bodies.append(element.body)
+            self.last = number
+        self.state = state
+        self.bodies.append(body)
 
     def group(self) -> Group:
         return Group(
-            key=self.key,
-            events=self.events,
-            first=self.first,
-            last=self.last,
-            body=b"".join(self.bodies),
-            believed=self.believed,
-            state=self.state.pack(),
-            due_us=due_us(self.state.due_ns),
-            seal_before=self.seal_before,
-            seal_after=self.seal_after,
+            self.key,
+            self.events,
+            self.first,
+            self.last,
+            b"".join(self.bodies),
+            self.believed,
+            self.state.pack(),
+            due_us(self.state.due_ns),
+            self.seal_before,
+            self.seal_after,
         )
 
 
@@ -124,26 +124,34 @@ class States:
     def plan(self, elements: Sequence[Element]) -> Planned:
         """Decide where batches end and lay the elements out in groups; changes nothing."""
         drafts: list[_Draft] = []
-        writing: dict[Key, _Draft | None] = {}
+        writing: dict[Key, _Draft | None] = {}  # None: sealed by this very plan
         late: list[int] = []
-        for element in elements:
-            key = element.key
+        state: BatchState | None
+        for key, number, enqueued_ns, samples, body in elements:
             draft = writing.get(key)
-            events, state = self._held(key, draft, known=key in writing)
-            arrival = Arrival(element.samples, len(element.body), element.enqueued_ns)
-            before, after_state, after = decide(state, arrival, self._policy(key))
-            if before is SealReason.MAX_AGE and state is not None:
-                late.append(state.due_ns)
-            if draft is not None and before is not None:
-                draft.seal_after, draft, events, before = before, None, 0, None
-            elif before is not None:
-                events = 0
+            believed, state = 0, None
+            if draft is not None:
+                state, policy = draft.state, draft.policy
+            else:
+                policy = self._policy(key)
+                if key not in writing and (held := self._open.get(key)) is not None:
+                    believed, state = held
+            arrival = Arrival(samples, len(body), enqueued_ns)
+            before, after_state, after = decide(state, arrival, policy)
+            if before is not None:
+                if before is SealReason.MAX_AGE and state is not None:
+                    late.append(state.due_ns)
+                believed = 0
+                if draft is not None:
+                    draft.seal_after, draft, before = before, None, None
             if draft is None:
-                draft = _Draft(key, events, after_state, before)
+                draft = _Draft(key, believed, policy, before, number, number, after_state, [body])
                 drafts.append(draft)
-            draft.add(element, after_state)
-            draft.seal_after = after
-            writing[key] = None if after is not None else draft
+                writing[key] = draft
+            else:
+                draft.add(number, body, after_state)
+            if after is not None:
+                draft.seal_after, writing[key] = after, None
         sealed = sum((d.seal_before is not None) + (d.seal_after is not None) for d in drafts)
         return Planned(
             tuple(draft.group() for draft in drafts),
@@ -151,16 +159,6 @@ class States:
             sealed,
             tuple(late),
         )
-
-    def _held(
-        self, key: Key, draft: _Draft | None, *, known: bool
-    ) -> tuple[int, BatchState | None]:
-        """Give events and state of the key's open buffer, as it is in the middle of a plan."""
-        if draft is not None:
-            return draft.believed + draft.events, draft.state
-        if known:  # sealed by this very plan
-            return 0, None
-        return self._open.get(key, (0, None))
 
     def keep(self, planned: Planned, resynced: Iterable[Key]) -> None:
         """Believe the plan, now that Redis has taken it, but for buffers it had to seal."""
