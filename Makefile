@@ -64,7 +64,7 @@ chart: setup  ## lint, render and validate the chart, ask a Prometheus its queri
 check: setup  ## format, lint, types, rooms
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ingest batching flows && $(BIN)/lint-imports
 
-bench: setup  ## measure: the durable path and the SDK path against bare loops, a JSON line a figure
+bench: setup  ## measure: the durable path and the SDK path against bare loops and Bytewax, a JSON line a figure
 	@$(BIN)/python -m benchmarks.compare
 
 MINUTES ?= 2

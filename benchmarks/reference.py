@@ -12,22 +12,28 @@ from benchmarks.workloads import arrays, name_of, records
 SAMPLES = np.dtype([("time", "<i8"), ("value", "<f4")])
 
 
+def write_batch(out: Path, sensor: str, number: int, bodies: list[bytes]) -> None:
+    """Write one batch as a file of its own; a repetition writes the same again."""
+    parts = [arrays(body) for body in bodies]
+    batch = np.empty(sum(map(len, bodies)) // SAMPLES.itemsize, SAMPLES)
+    np.concatenate([times for times, _ in parts], out=batch["time"])
+    np.concatenate([values for _, values in parts], out=batch["value"])
+    folder = out / sensor
+    if not number:
+        folder.mkdir(exist_ok=True)
+    np.save(folder / f"{number:06d}.npy", batch)
+
+
 def bare(path: Path, out: Path, threshold: int) -> None:
-    """Keep bodies by sensor, and write each batch as a file of its own."""
+    """Keep bodies by sensor, and write each batch when it is full."""
     kept: dict[int, list[bytes]] = {}
     counts: dict[int, int] = {}
     written: dict[int, int] = {}
 
     def write(sensor: int) -> None:
-        parts = [arrays(body) for body in kept.pop(sensor)]
-        batch = np.empty(counts.pop(sensor), SAMPLES)
-        np.concatenate([times for times, _ in parts], out=batch["time"])
-        np.concatenate([values for _, values in parts], out=batch["value"])
+        counts[sensor] = 0
         number = written[sensor] = written.get(sensor, -1) + 1
-        folder = out / name_of(sensor)
-        if not number:
-            folder.mkdir()
-        np.save(folder / f"{number:06d}.npy", batch)
+        write_batch(out, name_of(sensor), number, kept.pop(sensor))
 
     for sensor, body in records(path):
         kept.setdefault(sensor, []).append(body)

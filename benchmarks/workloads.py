@@ -61,10 +61,11 @@ WORKLOADS = {
 }
 
 
-def records(path: Path) -> Iterator[Record]:
-    """Read one event after another, a block of the file at a time."""
+def records(path: Path, begin: int = 0) -> Iterator[Record]:
+    """Read one event after another from a byte on, a block of the file at a time."""
     rest = b""
     with path.open("rb") as file:
+        file.seek(begin)
         while more := file.read(BLOCK):
             block, at = rest + more, 0
             while at + HEAD_BYTES <= len(block):
