@@ -98,6 +98,17 @@ async def dead_letters(
                     yield found
 
 
+async def letters_of(log: Log, entry: Entry) -> AsyncIterator[Letter]:
+    """Read the dead letters of one entry.
+
+    Raises:
+        CorruptObject: its bundle is gone or cannot be read.
+
+    """
+    for found in _letters(log.partition, entry, await _bundle(log, entry)):
+        yield found
+
+
 def is_dead(entry: Entry) -> bool:
     """Tell whether an entry holds events that were set aside."""
     return entry.stream == DEAD_STREAM or entry.kind == EntryKind.DEAD

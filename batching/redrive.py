@@ -104,6 +104,22 @@ class RedriveLog:
             yield found
             first = found.end
 
+    async def number_of(self, partition: str, number: int) -> int | None:
+        """Find the number under which a dead letter came back; None if it did not."""
+        async for found in self.objects():
+            for back, letter in enumerate(found.letters, found.first):
+                if (letter.partition, letter.sequence_number) == (partition, number):
+                    return back
+        return None
+
+    async def origin_of(self, number: int) -> tuple[str, int] | None:
+        """Tell where the dead letter lies that came back as event `number`; None if none did."""
+        found = await self.begin_at(await self.begin_before(number))
+        if found is None or not found.first <= number < found.end:
+            return None
+        letter = found.letters[number - found.first]
+        return letter.partition, letter.sequence_number
+
     async def places(self) -> Places:
         """Give where the letters lie that came back."""
         places = Places()

@@ -175,6 +175,15 @@ class Log:
         """Name of the hub in paths."""
         return self.identity.hub_id
 
+    @property
+    def folder(self) -> str:
+        """What the names of all manifests begin with."""
+        return f"log/{self.hub}/{self.partition}/"
+
+    def name_before(self, n: int) -> str:
+        """Give a name behind which a listing begins with manifest n."""
+        return names.manifest(self.hub, self.partition, n - 1) if n > 0 else ""
+
     async def entries(self, n: int) -> tuple[Entry, ...] | None:
         """Read manifest n; None if there is none yet.
 

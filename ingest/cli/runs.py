@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,6 @@ import typer
 
 from batching.errors import SettingError
 from batching.identity import read_store
-from batching.model import Store
-from batching.ports import BlobStore
 from batching.runs.finding import find_run
 from batching.runs.records import list_jobs
 from batching.runs.reports import RunReport, RunStatus, newest_runs, read_run
@@ -22,10 +19,9 @@ from batching.scope import Scoped
 from ingest.cli import runs_shown as shown
 from ingest.cli.told import console
 from ingest.since import since_ns
-from ingest.whereabouts import whereabouts
 
 if TYPE_CHECKING:  # half a second
-    from ingest.config import Settings
+    from ingest.tracing import Shelf
 
 EXAMPLE = """
 Examples:
@@ -70,18 +66,8 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """The store of a service, and the file that names it."""
-
-    settings: "Settings"
-    store: BlobStore
-    identity: Store
-    jobs: Sequence[str]  # that have records
-
-
 @asynccontextmanager
-async def open_shelf(config: Path | None) -> AsyncIterator[Shelf]:
+async def open_shelf(config: Path | None) -> AsyncIterator["Shelf"]:
     """Open the store to be read.
 
     Raises:
@@ -90,6 +76,7 @@ async def open_shelf(config: Path | None) -> AsyncIterator[Shelf]:
     """
     from ingest.config import load
     from ingest.parts import open_blobs
+    from ingest.tracing import Shelf
 
     settings = load(config, os.environ)
     root = await open_blobs(settings, read_only=True)
@@ -98,7 +85,7 @@ async def open_shelf(config: Path | None) -> AsyncIterator[Shelf]:
         if identity is None:
             raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
         store = Scoped(root, identity.id)
-        yield Shelf(settings, store, identity, await list_jobs(store))
+        yield Shelf(settings, root, store, identity, await list_jobs(store))
     finally:
         await root.close()
 
@@ -147,7 +134,7 @@ def _chosen(wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
 
 
 async def _newest(
-    shelf: Shelf, job: str, wanted: set[RunStatus], begin_ns: int, limit: int
+    shelf: "Shelf", job: str, wanted: set[RunStatus], begin_ns: int, limit: int
 ) -> list[RunReport]:
     """Read a job's runs from the newest back, until there are enough or they are too old."""
     found: list[RunReport] = []
@@ -180,14 +167,13 @@ def show_run(
             return found, places_of(shelf, found), shelf.store.uri
 
     found, places, uri = asyncio.run(read())
-    if as_json:
-        typer.echo(json.dumps(shown.plain_whole(found, places, uri)))
-    else:
-        shown.show(found, places, uri, console(), most=batches)
+    shown.tell(found, places, uri, most=batches, as_json=as_json)
 
 
-def places_of(shelf: Shelf, run: RunReport) -> shown.Places:
+def places_of(shelf: "Shelf", run: RunReport) -> shown.Places:
     """Tell where each attempt of a run is looked at."""
+    from ingest.whereabouts import whereabouts
+
     flow = run.record.flow
     return {
         each.attempt: whereabouts(shelf.settings, run.job, flow, each.name) for each in run.attempts

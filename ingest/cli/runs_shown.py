@@ -1,16 +1,21 @@
 """How runs are printed: a list of them, and one with all that belongs to it; also as JSON."""
 
-from typing import Any
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 from batching.model import RunBatch
 from batching.runs.reports import AttemptReport, RunReport, RunStatus
-from ingest.cli.told import count, safe, show_facts, size, span, table, time
-from ingest.whereabouts import Whereabouts
+from ingest.cli.told import console, count, safe, show_facts, size, span, table, time
+
+if TYPE_CHECKING:  # half a second
+    from ingest.whereabouts import Whereabouts
 
 COLOURS = {RunStatus.FAILED: "red", RunStatus.SUCCEEDED: "green"}
-Places = dict[int, Whereabouts]  # by attempt
+Places = dict[int, "Whereabouts"]  # by attempt
 
 
 def plain(run: RunReport) -> dict[str, Any]:
@@ -121,17 +126,30 @@ def show_list(runs: list[RunReport], out: Console) -> None:
     out.print(rows)
 
 
+def tell(run: RunReport, places: Places, uri: str, *, most: int, as_json: bool) -> None:
+    """Print one run whole, for people or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(plain_whole(run, places, uri)))
+    else:
+        show(run, places, uri, console(), most=most)
+
+
 def show(run: RunReport, places: Places, uri: str, out: Console, *, most: int) -> None:
     """Print one run whole, but for batches beyond `most`."""
-    colour = COLOURS.get(run.status, "yellow")
-    out.print(f"[bold]run {run.place}[/]: [{colour}]{run.status.value}[/]")
+    show_head(run, out)
     show_facts(out, _facts(run, uri))
     for each in run.attempts:
         out.print()
         show_attempt(each, places[each.attempt], out)
     if run.batches:
         out.print()
-        show_batches(run, out, most=most)
+        show_batches(run.batches, out, most=most)
+
+
+def show_head(run: RunReport, out: Console) -> None:
+    """Print which run it is, and how it stands."""
+    colour = COLOURS.get(run.status, "yellow")
+    out.print(f"[bold]run {run.place}[/]: [{colour}]{run.status.value}[/]")
 
 
 def _facts(run: RunReport, uri: str) -> list[tuple[str, str]]:
@@ -171,7 +189,7 @@ def _sums(run: RunReport) -> str:
 
 
 def show_attempt(
-    attempt: AttemptReport, place: Whereabouts, out: Console, *, indent: int = 0
+    attempt: AttemptReport, place: "Whereabouts", out: Console, *, indent: int = 0
 ) -> None:
     """Print one attempt, and where to look at it."""
     took = span(attempt.started_ns, attempt.ended_ns)
@@ -193,10 +211,10 @@ def show_attempt(
     show_facts(out, facts, indent=indent + 2)
 
 
-def show_batches(run: RunReport, out: Console, *, most: int) -> None:
-    """Print the run's batches, and the bundles that they lie in."""
+def show_batches(batches: Sequence[RunBatch], out: Console, *, most: int) -> None:
+    """Print batches, and the bundles that they lie in."""
     rows = table("batch", "stream", "sensor", "numbers", "events", "samples", "sealed", "by")
-    shown = run.batches[:most]
+    shown = batches[:most]
     for batch in shown:
         entry = batch.entry
         rows.add_row(
@@ -210,10 +228,10 @@ def show_batches(run: RunReport, out: Console, *, most: int) -> None:
             entry.reason or "-",
         )
     out.print(rows)
-    if left := len(run.batches) - len(shown):
+    if left := len(batches) - len(shown):
         out.print(f"[dim]and {count(left, 'batch', 'batches')} more: --batches shows them[/]")
     out.print()
-    bundles = dict.fromkeys(batch.entry.data or "" for batch in run.batches)
+    bundles = dict.fromkeys(batch.entry.data or "" for batch in batches)
     for name in list(bundles)[:most]:
         out.print(f"[dim]bundle[/]  {safe(name)}", soft_wrap=True)
     if left := max(0, len(bundles) - most):
