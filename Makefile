@@ -67,6 +67,11 @@ check: setup  ## format, lint, types, rooms
 bench: setup  ## measure: the durable path and the SDK path against bare loops and Bytewax, a JSON line a figure
 	@$(BIN)/python -m benchmarks.compare
 
+RECORD ?= peers.jsonl
+SHARE ?= 0.1
+bench-peers: setup  ## the same against Bytewax, Pathway, Quix Streams, PyFlink, installed once; goes on where it stopped
+	@$(BIN)/python -m benchmarks.peers $(RECORD) --share $(SHARE) && $(BIN)/python -m benchmarks.table $(RECORD)
+
 MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
@@ -74,4 +79,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster images lock crash-test chart check bench fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster images lock crash-test chart check bench bench-peers fuzz model soak

@@ -6,7 +6,6 @@ output has one JSON line a figure; `--record` keeps every run of a contender.
 """
 
 import json
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from benchmarks import load, whole_path
 from benchmarks.contenders import Cost, Field, python
 from benchmarks.figures import machine
 from benchmarks.peers.environment import NotInstalled
+from benchmarks.sheet import figure
 from benchmarks.workloads import WORKLOADS, Workload
 
 PARTITIONS = 2
@@ -53,8 +53,11 @@ def compare(
     others = [name for name in OTHERS if _there(name)]
     for chosen in WORKLOADS.values():
         if workload in (None, chosen.name):
-            with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
-                field = Field(Path(place), chosen, events or chosen.full_events // 20)
+            size = events or chosen.full_events // 20
+            with (
+                tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place,
+                Field(Path(place), chosen, size) as field,
+            ):
                 lines += _measure(field, chosen, runs, others)
     if sdk_events:
         with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
@@ -98,17 +101,6 @@ def _sdk_path(place: Path, events: int, runs: int) -> None:
         ]
         ratios = [whole / sdk for whole, sdk in zip(*rates, strict=True)]
         print(json.dumps(figure("sdk_path/bare_sdk", shape.name, ratios)), flush=True)
-
-
-def figure(name: str, workload: str, ratios: list[float]) -> Cost:
-    """Give the median of all runs, and the lowest and highest; above 1 is faster."""
-    return {
-        "figure": name,
-        "workload": workload,
-        "median": round(statistics.median(ratios), 2),
-        "spread": [round(min(ratios), 2), round(max(ratios), 2)],
-        "runs": len(ratios),
-    }
 
 
 def main() -> None:

@@ -59,12 +59,14 @@ class Cost:
         }
 
 
-def arguments(about: str | None) -> argparse.Namespace:
+def arguments(about: str | None, *more: str) -> argparse.Namespace:
     """Read what a contender is told."""
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--events", type=Path, required=True, help="file of the workload")
     parser.add_argument("--out", type=Path, required=True, help="an empty folder")
     parser.add_argument("--threshold", type=int, required=True, help="samples of a full batch")
+    for name in more:
+        parser.add_argument(f"--{name}", required=True)
     return parser.parse_args()
 
 

@@ -24,22 +24,30 @@ def python_of(peer: str) -> Path:
         NotInstalled: no network, no wheel for this Python, or the like.
 
     """
-    wanted = HERE / f"{peer}.txt"
-    digest = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:8]
-    folder = cache() / "peers"
-    folder.mkdir(parents=True, exist_ok=True)
-    home = folder / f"{peer}-{digest}"
-    with (folder / f"{home.name}.lock").open("w") as lock:
+    home = _home(peer)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two may come at once
-        if not (home / ".ready").exists():
-            _make(home, wanted)
+        if not is_installed(peer):
+            _make(home, HERE / f"{peer}.txt")
     return home / "bin/python"
+
+
+def is_installed(peer: str) -> bool:
+    """Tell whether a peer is there already."""
+    return (_home(peer) / ".ready").exists()
 
 
 def versions_of(peer: str) -> dict[str, str]:
     """Give the versions that are pinned."""
     lines = (HERE / f"{peer}.txt").read_text().splitlines()
     return dict(line.split("==") for line in lines)
+
+
+def _home(peer: str) -> Path:
+    wanted = (HERE / f"{peer}.txt").read_bytes()
+    digest = hashlib.sha256(wanted + sys.version.encode()).hexdigest()[:8]
+    return cache() / "peers" / f"{peer}-{digest}"
 
 
 def _make(home: Path, wanted: Path) -> None:

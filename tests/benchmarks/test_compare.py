@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import batches
-from benchmarks.compare import figure
 from benchmarks.reference import bare
+from benchmarks.sheet import figure
 from benchmarks.workloads import WORKLOADS, records
 
 ROOT = Path(__file__).parents[2]
