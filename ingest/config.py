@@ -4,7 +4,7 @@ Every fault is found at once, named by its path, with its line or variable.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,21 +35,26 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(
+    path: Path | None, environ: Mapping[str, str], *, without: Collection[str] = ()
+) -> Settings:
     """Load the settings of the service.
 
     Args:
         path: YAML file; None for the embedded default.
         environ: variables; those with our prefix win over the file.
+        without: sections that do not matter to the caller, who may not have their secrets.
 
     Raises:
         WrongSettings: with a line for each fault.
 
     """
-    return load_all(path, environ).settings
+    return load_all(path, environ, without=without).settings
 
 
-def load_all(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+def load_all(
+    path: Path | None, environ: Mapping[str, str], *, without: Collection[str] = ()
+) -> Loaded:
     """Load the settings, and say what is hardly meant.
 
     Raises:
@@ -62,8 +67,9 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     faults = secrets.refuse_in_file(plain)
     said = environment.read(environ, Settings, plain)
     origins.note(said.origins)
-    plain = merge(plain, said.plain)
+    plain = _left(merge(plain, said.plain), without)
     more, idle = secrets.add(plain, environ)
+    plain = _left(plain, without)
     if pod := environ.get("POD_NAME"):
         plain.setdefault("instance", pod)
     faults += said.problems + more
@@ -72,6 +78,10 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     if faults or settings is None:
         raise WrongSettings([fault.line(origins.of(fault.path)) for fault in faults])
     return Loaded(settings, (*idle, *checks.warnings(settings)))
+
+
+def _left(plain: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
+    return {section: what for section, what in plain.items() if section not in without}
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ Examples:
   headrace deploy flows/nightly.py --job nightly --output deploy/flows --image registry.example.net/flows:1
 """  # noqa: E501  # examples are whole lines
 KEEP_SUCCEEDED, KEEP_FAILED = "1 h", "1 d"
+UNREAD = ("source", "redis", "http")  # who deploys a flow has not the service's secrets
 
 
 def deploy(
@@ -180,7 +181,7 @@ def _known(flow: str, config: Path | None) -> Known:
     from batching.runs.jobs import template
     from ingest.config import load
 
-    settings = load(config, os.environ) if config else None
+    settings = load(config, os.environ, without=UNREAD) if config else None
     if flow.endswith(".py"):
         path = Path(flow)
         found = [name for name, file in find_flows(path.parent).items() if file == path]

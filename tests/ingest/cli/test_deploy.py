@@ -14,8 +14,8 @@ from tests.ingest.cli.conftest import Headrace
 ROOT = Path(__file__).parents[3]
 IN_AZURE = """
 data: {data}
-source: {{event_hubs: {{namespace: plant7.servicebus.windows.net, hub: telemetry}}}}
-redis: {{url: "rediss://plant7.redis.azure.net:10000"}}
+source: {{iot_hub: {{hub: telemetry}}}}
+redis: {{url: "rediss://plant7.redis.azure.net:10000", password_file: /run/secrets/redis}}
 blobs: {{azure: {{account: plant7data, container: headrace, prefix: north}}}}
 streams:
   motion:
@@ -37,6 +37,7 @@ def typed(*words: object, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_what_the_file_says_of_the_store_and_the_jobs_is_in_the_yaml(tmp_path: Path) -> None:
+    """Without the secrets of hub and Redis, which whoever deploys a flow need not have."""
     config = tmp_path / "plant.yaml"
     config.write_text(IN_AZURE.format(data=tmp_path))
     words = ("SensorProcessingFlow", "--config", config, "--image", "example.net/f:1", "--dry-run")
