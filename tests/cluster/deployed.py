@@ -5,6 +5,7 @@ managed identity, which an endpoint beside it hands out.
 """
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from azure.storage.blob import ContainerClient
 
 from flows.azure_store import API_VERSION
 from tests.azurite import running_azurite
+from tests.batching.adapters.argo_stage import account
 from tests.cluster.cluster import Cluster
 from tests.cluster.place import API, NODE_ADDRESS
 from tests.identity import running_identity
@@ -23,6 +25,14 @@ from tests.identity import running_identity
 SECRET, RUNNER, DEPLOYER = "metaflow-store", "flow-runner", "flow-deployer"
 AUTHORITY_IN_PODS = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+DEPLOYS = [
+    {
+        "apiGroups": ["argoproj.io"],
+        "resources": ["workflowtemplates", "cronworkflows"],
+        "verbs": ["get", "create", "update", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]},
+]
 
 
 @dataclass(frozen=True)
@@ -63,28 +73,38 @@ def running_lake(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Lak
         yield Lake(container.url, signed_in, container)
 
 
+def metaflow(lake: Lake, kubeconfig: Path, home: Path) -> dict[str, str]:
+    """Give the environment of somebody who deploys with Metaflow to the test cluster."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("METAFLOW_", "HEADRACE_"))}
+    account, _, container = lake.url.rpartition("/")
+    return {
+        **kept,
+        **lake.variables,
+        "KUBECONFIG": str(kubeconfig),
+        "METAFLOW_HOME": str(home),
+        "METAFLOW_USER": "ann",
+        "METAFLOW_DEFAULT_DATASTORE": "azure",
+        "METAFLOW_AZURE_STORAGE_BLOB_SERVICE_ENDPOINT": account,
+        "METAFLOW_DATASTORE_SYSROOT_AZURE": f"{container}/metaflow",
+        "METAFLOW_KUBERNETES_SERVICE_ACCOUNT": RUNNER,
+        "METAFLOW_KUBERNETES_SECRETS": SECRET,  # how pods sign in here; on AKS: workload identity
+        "METAFLOW_KUBERNETES_IMAGE_PULL_POLICY": "Never",
+    }
+
+
 def kubeconfig_of_deployer(cluster: Cluster, namespace: str, path: Path) -> Path:
     """Write a kubeconfig of an account with the rights that the how-to names, and no others."""
-    place = {"namespace": namespace, "name": DEPLOYER}
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1"}
-    rules = [
-        {
-            "apiGroups": ["argoproj.io"],
-            "resources": ["workflowtemplates", "cronworkflows"],
-            "verbs": ["get", "create", "update", "delete"],
-        },
-        {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]},
-    ]
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": DEPLOYER}
-    subjects = [{"kind": "ServiceAccount", **place}]
-    objects: list[Any] = [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
-        {**rbac, "kind": "Role", "metadata": place, "rules": rules},
-        {**rbac, "kind": "RoleBinding", "metadata": place, "roleRef": role, "subjects": subjects},
-    ]
+    return kubeconfig_of(cluster, namespace, path, DEPLOYER, DEPLOYS)
+
+
+def kubeconfig_of(
+    cluster: Cluster, namespace: str, path: Path, name: str, rules: list[dict[str, Any]]
+) -> Path:
+    """Make an account with rights in its namespace, and write its kubeconfig."""
+    objects: list[Any] = list(account(namespace, name, rules))
     given = {"apiVersion": "v1", "kind": "List", "items": objects}
     cluster.kubectl("create", "--filename", "-", given=given)
-    token = cluster.token(namespace, DEPLOYER)
+    token = cluster.token(namespace, name)
     path.write_text(_KUBECONFIG.format(server=API, authority=cluster.authority, token=token))
     return path
 
@@ -92,7 +112,7 @@ def kubeconfig_of_deployer(cluster: Cluster, namespace: str, path: Path) -> Path
 _KUBECONFIG = """apiVersion: v1
 kind: Config
 clusters: [{{name: test, cluster: {{server: "{server}", certificate-authority: "{authority}"}}}}]
-users: [{{name: deployer, user: {{token: "{token}"}}}}]
-contexts: [{{name: test, context: {{cluster: test, user: deployer}}}}]
+users: [{{name: somebody, user: {{token: "{token}"}}}}]
+contexts: [{{name: test, context: {{cluster: test, user: somebody}}}}]
 current-context: test
 """
