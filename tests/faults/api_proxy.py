@@ -12,7 +12,7 @@ from collections import Counter
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
 from tests.faults.loop import Loop
@@ -27,6 +27,7 @@ class ApiProxy:
         self.plan: Plan = GOOD
         self.hits: Counter[str] = Counter()
         self._watching: set[asyncio.Transport] = set()
+        self._asking = 0  # requests whose answer has not begun
         self._loop = Loop()
         self._loop.run(self._begin())
 
@@ -61,6 +62,8 @@ class ApiProxy:
         self._loop.close()
 
     async def _end(self) -> None:
+        while self._asking:  # noqa: ASYNC110  # cancelled in a TLS handshake, a socket stays open
+            await asyncio.sleep(0.01)
         await self._cut()
         await self._runner.cleanup()
         await self._session.close()
@@ -85,9 +88,7 @@ class ApiProxy:
         sent = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
         url = URL(f"{self._target}{request.raw_path}", encoded=True)
         try:
-            async with self._session.request(
-                request.method, url, headers=sent, data=body or None
-            ) as came:
+            async with await self._ask(request.method, url, sent, body) as came:
                 got = {k: v for k, v in came.headers.items() if k.lower() not in HOP_BY_HOP}
                 if "watch=" not in request.query_string:
                     return web.Response(status=came.status, headers=got, body=await came.read())
@@ -106,6 +107,15 @@ class ApiProxy:
         except (ClientError, OSError):
             _abort(request)
             return web.Response()
+
+    async def _ask(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes
+    ) -> ClientResponse:
+        self._asking += 1
+        try:
+            return await self._session.request(method, url, headers=headers, data=body or None)
+        finally:
+            self._asking -= 1
 
 
 def _abort(request: web.Request) -> None:
