@@ -202,10 +202,11 @@ class Cluster:
             if tag not in self._ctr("--namespace", "k8s.io", "images", "list", "--quiet").split():
                 self.load(archive)
 
-    def kill_container(self, namespace: str, pod: str) -> None:
-        """End a pod's only container by SIGKILL, from outside: the kubelet starts another."""
-        (state,) = self.get("pod", pod, "--namespace", namespace)["status"]["containerStatuses"]
-        number = state["containerID"].removeprefix("containerd://")
+    def kill_container(self, namespace: str, pod: str, container: str) -> None:
+        """End a container by SIGKILL, from outside, as the kernel does that is out of memory."""
+        states = self.get("pod", pod, "--namespace", namespace)["status"]["containerStatuses"]
+        (found,) = (each["containerID"] for each in states if each["name"] == container)
+        number = found.removeprefix("containerd://")
         self._ctr("--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", number)
 
     def _ctr(self, *words: str | Path) -> str:

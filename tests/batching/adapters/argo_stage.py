@@ -81,8 +81,8 @@ class Codes:
     def _code(self, name: str) -> int | None:
         return self._codes.get(name, self._all)
 
-    def answer_all(self, code: int) -> None:
-        """Tell every run of which nothing else is said, at once."""
+    def answer_all(self, code: int | None) -> None:
+        """Tell every run of which nothing else is said, at once; None: let them wait."""
         with self._said:
             self._all = code
             self._said.notify_all()
@@ -189,8 +189,13 @@ class ArgoStage:
         await when(lambda: self.codes.asked[name], 90)
 
     def kill(self, name: str) -> None:
-        pods = ("--selector", f"workflows.argoproj.io/workflow={name}")
-        self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force")
+        self.cluster.kill_container(self.namespace, self.pod(name), "main")
+
+    def pod(self, name: str) -> str:
+        """Name the one pod of a Workflow."""
+        of_it = ("--selector", f"workflows.argoproj.io/workflow={name}")
+        (found,) = self.kubectl("get", "pods", *of_it, "--output", "name").split()
+        return found.removeprefix("pod/")
 
     def remove_flow(self) -> None:
         self.kubectl("delete", "workflowtemplate", TEMPLATE)
