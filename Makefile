@@ -38,7 +38,9 @@ test-faults: setup  ## real servers, disks, clocks and processes broken from out
 	@$(BIN)/pytest -q -n 2 tests/faults
 
 test-cluster: setup  ## a real Kubernetes node with Argo, and what needs it (root; builds it the first time)
-	@$(BIN)/python -m tests.cluster build && $(BIN)/pytest -q -m cluster
+	@$(BIN)/python -m tests.cluster build --images
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m 'cluster and not alone'
+	@$(BIN)/pytest -q -m 'cluster and alone'
 
 images: setup  ## both container images, by buildah, podman or docker (ENGINE, BASE, PREFIX, TAG)
 	@PYTHON=$(BIN)/python containers/build.sh

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from tests.cluster import needs
 from tests.cluster.build import PARTS, build, missing
+from tests.cluster.chart import FLOWS, INGEST
 from tests.cluster.cluster import Cluster
 from tests.cluster.place import ClusterError, home
 
+SERVICE = (INGEST, FLOWS)
 EXAMPLES = """
 Examples:
   python -m tests.cluster build                    once: some 2,300 CPU-seconds, see README.md
@@ -38,10 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _build(_: argparse.Namespace) -> int:
-    _refuse([*needs.to_run(), *needs.to_build()] if missing() else needs.to_run())
+def _build(options: argparse.Namespace) -> int:
+    of_service = SERVICE if options.images else ()
+    needed = missing() or [part for part in of_service if not part.built]
+    _refuse([*needs.to_run(), *needs.to_build()] if needed else needs.to_run())
     build(say)
+    for part in of_service:
+        if not part.built:
+            say(f"{part.name} ...")
+            part.build()
     return 0
+
+
+def _lacks(_: argparse.Namespace) -> int:
+    """Say what is missing; give 0 if nothing is."""
+    lacking = [*needs.to_run(), *(needs.to_build() if missing() else [])]
+    for line in lacking:
+        say(f"missing: {line}")
+    return 1 if lacking else 0
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -85,8 +101,7 @@ def _status(options: argparse.Namespace) -> int:
     for part in PARTS:
         state = f"built {_age(part.folder)} ago" if part.built else "not built"
         say(f"{part.name:<12} {state}, {part.folder}")
-    for line in [*needs.to_run(), *(needs.to_build() if missing() else [])]:
-        say(f"missing: {line}")
+    _lacks(options)
     cluster = Cluster(options.name)
     running = ", ".join(cluster.running()) if cluster.is_up else ""
     say(f"{cluster.name} is up: {running}" if running else f"{cluster.name} is down")
@@ -105,6 +120,7 @@ def _refuse(lacking: list[str]) -> None:
 
 
 COMMANDS = {
+    "lacks": _lacks,
     "build": _build,
     "up": _up,
     "down": _down,
@@ -125,7 +141,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--name", default="main", help="which cluster of this machine (main)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build programs and images that are missing")
+    commands.add_parser("lacks", help="say what this machine lacks for it; 0 if nothing")
+    building = commands.add_parser("build", help="build programs and images that are missing")
+    building.add_argument("--images", action="store_true", help="this clone's two images as well")
     commands.add_parser("up", help="bring it up; once this ends, a pod can run")
     commands.add_parser("down", help="end it; programs, images and logs stay")
     inside = commands.add_parser("inside", help="run a command, or a shell, in its network")

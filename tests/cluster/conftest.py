@@ -35,6 +35,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def tell(line: str) -> None:
+        if terminal is None:  # a worker of xdist has none
+            return
         with capture.global_and_fixture_disabled():
             terminal.write_line(f"cluster: {line}")
 

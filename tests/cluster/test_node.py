@@ -3,6 +3,8 @@
 import signal
 from typing import Any
 
+import pytest
+
 from tests.cluster.api import WORKFLOWS, Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.test_workflows import IN_TIME, SUCCEEDED, workflow
@@ -57,6 +59,7 @@ def test_a_pod_above_its_memory_is_ended(cluster: Cluster, namespace: str) -> No
     assert state["state"]["terminated"]["reason"] == "OOMKilled"
 
 
+@pytest.mark.alone
 def test_a_workflow_goes_on_when_its_controller_comes_back(
     cluster: Cluster, namespace: str, starter: Api
 ) -> None:

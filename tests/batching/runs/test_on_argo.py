@@ -255,6 +255,7 @@ def test_a_burst_against_a_cap_merges_and_two_dispatchers_keep_the_cap_together(
     assert len(yard.stage.workflows()) == len(found)
 
 
+@pytest.mark.alone
 def test_many_runs_survive_the_restart_of_the_api_server_and_of_the_controller(
     yard: Yard,
 ) -> None:
