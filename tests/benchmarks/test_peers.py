@@ -13,14 +13,14 @@ from benchmarks.peers.environment import NotInstalled, python_of
 from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[2]
-PEERS = [name for name, contender in CONTENDERS.items() if contender.peer]
+OTHERS = [name for name, contender in CONTENDERS.items() if contender.peer and name != "bytewax"]
+CASES = [("bytewax", "W1"), ("bytewax", "W2"), *((name, "W2") for name in OTHERS)]
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("peer", PEERS)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize(("peer", "workload"), CASES)
 def test_a_peer_gives_the_same_batches(peer: str, workload: str, tmp_path: Path) -> None:
-    if peer != "bytewax" and not environment.is_installed(peer):
+    if peer in OTHERS and not environment.is_installed(peer):
         pytest.skip(f"{peer} is not installed; `make bench-peers` does it")
     try:
         python(peer)
