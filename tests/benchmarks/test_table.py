@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.peers.code import lines_of
 from benchmarks.sheet import Sheet
+from benchmarks.table import MARKS, markdown
 
 SESSION = {"day": "2026-11-30", "machine": {"cores": 2}}
 
@@ -77,3 +78,14 @@ if __name__ == "__main__":
     )
     assert lines_of("peer") == 1 + 1 + 3 + 3
     assert lines_of("peer", "step") == 3 + 3
+
+
+def test_the_page_has_the_table_of_its_file() -> None:
+    """`python -m benchmarks.table` with --page and --picture writes both anew."""
+    explanation = Path(__file__).parents[2] / "docs" / "explanation"
+    page, file = explanation / "performance.md", explanation / "peers.jsonl"
+    assert (
+        MARKS.search(page.read_text())[0].splitlines()[1:-1]
+        == "\n".join(markdown(Sheet(file))).splitlines()
+    )
+    assert (explanation / "peers.png").exists()
