@@ -3,15 +3,26 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tests.protocol.blob_model import Blob
 from tests.protocol.calls import Steps, WrongStore, call
 from tests.protocol.guards import guard
 from tests.protocol.identity import check_store, open_store
-from tests.protocol.objects import Entry, Names, Result, RunPosition, RunRecord
+from tests.protocol.objects import (
+    ASKED,
+    REFUSED,
+    Entry,
+    Names,
+    Result,
+    RunPosition,
+    RunRecord,
+)
 from tests.protocol.view import Log
 
 if TYPE_CHECKING:
     from tests.protocol.world import Job, World
 
+LAST = 10**6  # no attempt comes after a result
+LOOKS_AT_ASKED = 0.3  # so often a round
 EMPTY_RECORD_AFTER = 4  # manifests without a batch of this job
 
 
@@ -19,21 +30,27 @@ class Runs:
     """The run records of one job, as far as they were read."""
 
     def __init__(self, world: "World", names: Names, job: str) -> None:
-        self.blob, self.names, self.job = world.blob, names, job
+        self.world, self.blob, self.names, self.job = world, world.blob, names, job
         self.vector: dict[str, int] = {}  # a partition that is not in it starts at 0
         self.next, self.settled = 0, 0
         self.started = False  # `settled` was read
         self.opening = True  # no record so far has batches or follows one that has
         self.open_records: set[int] = set()  # with batches, and no end seen yet
+        self.asked: dict[int, int] = {}  # records, and which attempt was asked for
+        self.over: dict[int, int] = {}  # records, and the last attempt that is known to have ended
 
     def catch_up(self) -> Steps:
-        """Read records from `settled` on until one is missing."""
+        """Read records from `settled` on until one is missing, and what was asked for."""
         if not self.started:
             position, _ = yield from self.position()
             self.settled, self.started = position.settled, True
             self.next = max(position.settled - 1, 0) if guard("vector") else position.settled
+            self.asked = dict(position.asked)
+        elif self.world.rnd.random() < LOOKS_AT_ASKED and guard("asked read"):
+            self.asked = dict((yield from self.position())[0].asked)
         while (record := (yield from self.record(self.next))) is not None:
             self.take(record)
+        self.admit()
 
     def record(self, n: int) -> Steps:
         """Read record n; one that belongs to another store counts as empty."""
@@ -48,6 +65,17 @@ class Runs:
             self.open_records.add(self.next)
         self.next += 1
 
+    def admit(self) -> None:
+        """Take in what was asked for, the oldest first, as far as there is room."""
+        cap = self.world.every_job[self.job].cap
+        for n, k in sorted(self.asked.items()):
+            if len(self.open_records) < cap and not self.answered(n, k):
+                self.open_records.add(n)
+
+    def answered(self, n: int, k: int) -> bool:
+        """Tell whether the attempt that was asked for has ended."""
+        return self.over.get(n, 0) >= k if guard("asked stays") else n in self.over
+
     def position(self) -> Steps:
         name = self.names.run_position(self.job)
         value, version = (yield from call(self.blob.get_versioned, name)) or (None, None)
@@ -55,17 +83,42 @@ class Runs:
             value = RunPosition(self.names.store, 0)
         return value, version
 
+    def held(self) -> Steps:
+        """Give the manifest of each partition from which the job still needs them.
+
+        What records below `settled` covered is done with, but for those that were asked for.
+        """
+        position, _ = yield from self.position()
+        held: dict[str, int] = {}
+        for n in range(position.settled - 1, -1, -1):
+            found = yield from call(self.blob.get, self.names.run(self.job, n))
+            if found is not None and found.store == self.names.store:
+                held = dict(found.to)
+                break
+        if position.asked and guard("asked held"):  # the oldest covers the oldest
+            record = yield from self.record(min(position.asked)[0])
+            start = {} if record is None else record.start  # gone with its store
+            held = {p: min(n, start.get(p, 0)) for p, n in held.items()}
+        return held
+
+    def ended(self, n: int, k: int) -> None:
+        """Take note that record n has a result, or that its last attempt k has ended."""
+        self.open_records.discard(n)
+        self.over[n] = max(k, self.over.get(n, 0))
+
     def settle(self) -> Steps:
-        """Move `settled` up to the first record without an end."""
-        settled = min(self.open_records, default=self.next)
-        settled = settled if guard("settled") else self.next
-        if settled <= self.settled:
+        """Move `settled` up to the first record without an end; let go of what has an answer."""
+        settled = min(self.open_records - set(self.asked), default=self.next)
+        settled = max(settled if guard("settled") else self.next, self.settled)
+        if settled == self.settled and not any(self.answered(*x) for x in self.asked.items()):
             return
         position, version = yield from self.position()
-        if settled > position.settled or not guard("replace settled"):
-            value = RunPosition(self.names.store, settled)
+        left = tuple(x for x in position.asked if not self.answered(*x))
+        if settled > position.settled or left != position.asked or not guard("replace settled"):
+            settled = max(settled, position.settled)
+            value = RunPosition(self.names.store, settled, left)
             yield from call(self.blob.replace, self.names.run_position(self.job), value, version)
-        self.settled = settled
+        self.settled, self.asked = settled, dict(position.asked)
 
 
 class Dispatcher:
@@ -169,12 +222,15 @@ class Dispatcher:
     def drive(self, job: "Job", runs: Runs, n: int) -> Steps:
         """Bring record n to its end; anybody may do this at any time, also twice."""
         names, name = self.names, job.name
-        if (yield from self.ended(name, n)):
-            runs.open_records.discard(n)
+        result = (yield from call(self.blob.get, names.result(name, n))) is not None
+        k, decision = yield from newest_attempt(self.blob, names, name, n)
+        over = result or decision == REFUSED or (yield from self.failed(name, n, k))
+        if over and not result and k < runs.asked.get(n, 0):
+            yield from self.answer(runs, n, runs.asked[n])
             return
-        k = 1
-        while (yield from call(self.blob.get, names.attempt(name, n, k + 1))) is not None:
-            k += 1
+        if over:
+            runs.ended(n, LAST if result else k)
+            return
         flow = f"{names.era}-{name}-{n}-{k}"
         flow += "" if guard("name") else f"-{self.rnd.random()}"
         receipt = yield from call(self.blob.get, names.receipt(name, n, k))
@@ -187,11 +243,23 @@ class Dispatcher:
         if state != "Running":
             yield from self.after_end(job, n, k, state)
 
-    def ended(self, job: str, n: int) -> Steps:
-        for name in (self.names.result(job, n), self.names.failed(job, n)):
-            if (yield from call(self.blob.get, name)) is not None:
-                return True
-        return False
+    def failed(self, job: str, n: int, k: int) -> Steps:
+        return (yield from call(self.blob.get, self.names.failed(job, n, k))) is not None
+
+    def answer(self, runs: Runs, n: int, k: int) -> Steps:
+        """Decide on the attempt that was asked for, as long as what it needs stays.
+
+        A janitor that looked at what is asked before this was has said by then what it deletes.
+        """
+        record, decision = (yield from runs.record(n)), ASKED
+        for p, start in record.start.items() if record else ():
+            below, _ = yield from Log(self.blob, self.names, p).trimmed()
+            if start < min(below, record.to[p]) and guard("asked looks"):
+                decision = REFUSED
+        if decision == REFUSED and not guard("refusal decides"):
+            runs.ended(n, k)
+            return
+        yield from call(self.blob.create, self.names.attempt(runs.job, n, k), decision)
 
     def after_end(self, job: "Job", n: int, k: int, state: str | None) -> Steps:
         """The Workflow ended or is gone: the result is read after that, not before."""
@@ -203,4 +271,12 @@ class Dispatcher:
         elif k < job.attempts:
             yield from call(self.blob.create, names.attempt(job.name, n, k + 1), f"after {state}")
         else:
-            yield from call(self.blob.create, names.failed(job.name, n), f"after {state}")
+            yield from call(self.blob.create, names.failed(job.name, n, k), f"after {state}")
+
+
+def newest_attempt(blob: Blob, names: Names, job: str, n: int) -> Steps:
+    """Give the newest attempt and the decision to make it; the first needs none."""
+    k, decision = 1, None
+    while (found := (yield from call(blob.get, names.attempt(job, n, k + 1)))) is not None:
+        k, decision = k + 1, found
+    return k, decision

@@ -20,6 +20,7 @@ class Janitor:
     def __init__(self, world: "World") -> None:
         self.world, self.blob, self.rnd = world, world.blob, world.rnd
         self.runs: dict[str, Runs] = {}
+        self.held: dict[str, dict[str, int]] = {}
         self.retired: set[str] = set()
 
     def run(self) -> Steps:
@@ -61,11 +62,10 @@ class Janitor:
             yield from call(self.blob.replace, self.names.trimmed(p), below, version)
 
     def vectors(self, p: str) -> list[int]:
-        """Give what each job has taken of a partition; one that is retired lets go."""
+        """Give what each job still needs of a partition; one that is retired lets go."""
         if not guard("undispatched"):
             return []
-        holding = (runs for job, runs in self.runs.items() if job not in self.retired)
-        return [runs.vector.get(p, 0) for runs in holding]
+        return [held.get(p, 0) for job, held in self.held.items() if job not in self.retired]
 
     def firsts(self, partitions: Iterable[str]) -> Steps:
         """Read `first` of each partition: before the jobs, since a new one relies on it."""
@@ -83,8 +83,8 @@ class Janitor:
                 self.retired.add(job)
             elif job not in self.runs:
                 self.runs[job] = Runs(self.world, self.names, job)
-        for runs in self.runs.values():
-            yield from runs.catch_up()
+        for job, runs in self.runs.items():
+            self.held[job] = yield from runs.held()
 
     def delete_manifests(self, p: str, limit: int) -> Steps:
         for name in (yield from call(self.blob.names, f"{self.names.root}/log/{p}/")):

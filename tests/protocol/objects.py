@@ -9,6 +9,7 @@ Key = tuple[str, str]  # stream, sensor
 DEAD: Key = ("_dead", "_")  # of every event that cannot be decoded
 PARKED: Key = ("_parked", "_")
 LOST: Key = ("_lost", "_")
+ASKED, REFUSED = "asked", "refused"  # decisions for an attempt that somebody asked for
 REDRIVE = "redrive"  # the partition of what comes back from the dead letters
 
 
@@ -63,6 +64,7 @@ class RunRecord(NamedTuple):
 class RunPosition(NamedTuple):
     store: str
     settled: int
+    asked: tuple[tuple[int, int], ...] = ()  # records below, and the attempt that is asked for
 
 
 class Result(NamedTuple):
@@ -116,8 +118,9 @@ class Names:
     def receipt(self, job: str, n: int, k: int) -> str:
         return f"{self.root}/runs/{job}/{n:012d}.a{k}.started"
 
-    def failed(self, job: str, n: int) -> str:
-        return f"{self.root}/runs/{job}/{n:012d}.failed"
+    def failed(self, job: str, n: int, k: int) -> str:
+        which = f".a{k}" if guard("own end") else ""
+        return f"{self.root}/runs/{job}/{n:012d}{which}.failed"
 
     def run_position(self, job: str) -> str:
         return f"{self.root}/runs/{job}/position"

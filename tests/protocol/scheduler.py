@@ -11,6 +11,7 @@ from tests.protocol.objects import REDRIVE
 from tests.protocol.operator import change_rules, retire_job
 from tests.protocol.owner import Owner
 from tests.protocol.redriver import Redriver
+from tests.protocol.retrier import Retrier
 from tests.protocol.world import World
 
 PATIENCE = 60_000  # steps of the quiet phase
@@ -77,6 +78,7 @@ class Scheduler:
             self.add(Role(lambda p=p: Owner(world, p), weight=2))
         for make in (lambda: Dispatcher(world), lambda: Dispatcher(world), lambda: Janitor(world)):
             self.add(Role(make))
+        self.add(Role(lambda: Retrier(world), stays=False))
         world.redis.torn = lambda: not world.quiet and self.rnd.random() < faults.torn
         self.harms = [
             (faults.lose, self.lose), (faults.roll_back, self.roll_back),

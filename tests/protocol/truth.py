@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tests.protocol.guards import guard
 from tests.protocol.objects import (
+    ASKED,
     REDRIVE,
+    REFUSED,
     Entry,
     Key,
     Manifest,
@@ -20,6 +22,11 @@ from tests.protocol.redriver import Event, Origin
 
 if TYPE_CHECKING:
     from tests.protocol.world import Job, World
+
+
+def covered(record: RunRecord) -> set[tuple[str, int]]:
+    """Give the manifests whose batches a record holds."""
+    return {(p, n) for p, to in record.to.items() for n in range(record.start.get(p, 0), to)}
 
 
 class Truth:
@@ -36,6 +43,8 @@ class Truth:
         self.records: dict[str, list[RunRecord]] = {}
         self.effects: Counter[tuple[str, int]] = Counter()
         self.foreign: set[tuple[str, str, int]] = set()  # numbers that another store's process took
+        self.asked: set[tuple[str, int, int]] = set()  # job, record and attempt
+        self.gone: set[tuple[str, int]] = set()  # manifests that were deleted
         self.redriven: list[Event] = []
         self.origins: set[Origin] = set()  # of the events in it
         self.true: dict[str, dict[Key, list[int]]] = {**world.true, REDRIVE: {}}
@@ -50,6 +59,7 @@ class Truth:
         other.records = {job: list(x) for job, x in self.records.items()}
         other.effects = Counter(self.effects)
         other.foreign = set(self.foreign)
+        other.asked, other.gone = set(self.asked), set(self.gone)
         other.redriven, other.origins = list(self.redriven), set(self.origins)
         other.true = {p: {key: list(x) for key, x in keys.items()} for p, keys in self.true.items()}
         return other
@@ -65,12 +75,23 @@ class Truth:
             self.committed(rest[0], int(rest[1]), value)
         elif kind == "position":
             self.moved(rest[0], value)
-        elif kind == "runs" and rest[1].isdigit():
-            self.recorded(rest[0], int(rest[1]), value)
+        elif kind == "runs":
+            self.done_for(rest[0], rest[1], value)
         elif kind == "redrive":
             self.came_back(int(rest[0]), value)
         elif kind == "results" and value.store == self.names.store:
             self.effects[rest[0], int(rest[1])] += 1
+
+    def done_for(self, job: str, what: str, value: Any) -> None:
+        """Judge what is new about a job's runs."""
+        if what.isdigit():
+            self.recorded(job, int(what), value)
+        elif what == "position":
+            self.asked |= {(job, n, k) for n, k in value.asked}
+        elif value == ASKED:
+            self.decided(job, int(what[:12]))
+        self.world.stat["runs given up"] += what.endswith(".failed")
+        self.world.stat["retries refused"] += value == REFUSED
 
     def committed(self, p: str, n: int, manifest: Manifest) -> None:
         log = self.log[p]
@@ -151,6 +172,18 @@ class Truth:
             return  # a deleted number had come back
         reach = max((e.last for e in value.entries if e.kind == "lost"), default=-1)
         assert reach <= self.checked[p], f"LOST up to {reach} is deleted with {name}"
+        self.gone.add((p, n))
+        for job, records in self.records.items():
+            if self.world.blob.get(self.names.retired(job)) is None:
+                for x, record in enumerate(records):
+                    needed = record.batches and (p, n) in covered(record)
+                    assert not needed or self.ended(job, x), f"RUN {job} {x} goes on without {name}"
+
+    def decided(self, job: str, n: int) -> None:
+        """Judge the decision for an attempt that was asked for: what it needs is there."""
+        gone = self.gone & covered(self.records[job][n])
+        result = self.world.blob.get(self.names.result(job, n))
+        assert not gone or result is not None, f"RUN {n} of {job} is tried again without {gone}"
 
     def recorded(self, job: str, n: int, record: RunRecord) -> None:
         records = self.records.setdefault(job, [])
@@ -173,7 +206,7 @@ class Truth:
             expected = tuple(self.batches(self.world.every_job[job], record.start, record.to))
             assert record.batches == expected, f"RUN {n} of {job} has other batches"
         records.append(record)
-        in_flight = [x for x, r in enumerate(records) if r.batches and not self.ended(job, x)]
+        in_flight = [x for x, r in enumerate(records) if r.batches and self.counts(job, x)]
         cap = self.world.every_job[job].cap
         assert not record.batches or len(in_flight) <= cap, f"CAP {len(in_flight)} above {cap}"
 
@@ -201,9 +234,25 @@ class Truth:
             if entry.kind == "batch" and entry.key[0] in job.over
         ]
 
+    def attempts(self, job: str, n: int) -> list[str]:
+        """Give the decisions for attempts from the second on."""
+        found: list[str] = []
+        name = self.names.attempt(job, n, 2)
+        while (decision := self.world.blob.get(name)) is not None:
+            found.append(decision)
+            name = self.names.attempt(job, n, len(found) + 2)
+        return found
+
     def ended(self, job: str, n: int) -> bool:
-        blob, names = self.world.blob, self.names
-        return any(blob.get(x) is not None for x in (names.result(job, n), names.failed(job, n)))
+        """Tell whether it has a result, or its last attempt an end."""
+        blob, names, decisions = self.world.blob, self.names, self.attempts(job, n)
+        if blob.get(names.result(job, n)) is not None or decisions[-1:] == [REFUSED]:
+            return True
+        return blob.get(names.failed(job, n, len(decisions) + 1)) is not None
+
+    def counts(self, job: str, n: int) -> bool:
+        """Tell whether it is in flight, and nobody has asked for that."""
+        return not self.ended(job, n) and ASKED not in self.attempts(job, n)
 
     def finished(self) -> bool:
         """Whether all events are in batches, all batches in ended runs, and c is at the end."""
@@ -215,23 +264,31 @@ class Truth:
             lost = self.lost[p]
             if any(not lost.issuperset(x[self.done[p][key] :]) for key, x in keys.items()):
                 return False
-        return all(self.run_all(job) for job in self.world.jobs.values())
+        return all(self.run_all(job) and self.nothing_asked(job) for job in self.world.jobs)
 
-    def run_all(self, job: "Job") -> bool:
+    def nothing_asked(self, job: str) -> bool:
+        position = self.world.blob.get(self.names.run_position(job))
+        return position is None or not position.asked
+
+    def run_all(self, job: str) -> bool:
         everything = {p: len(log) for p, log in self.log.items()}
-        records = self.records.get(job.name)
-        if not records or self.batches(job, self.vector(job.name), everything):
+        records = self.records.get(job)
+        if not records or self.batches(self.world.jobs[job], self.vector(job), everything):
             return False
-        return all(self.ended(job.name, n) for n, record in enumerate(records) if record.batches)
+        return all(self.ended(job, n) for n, record in enumerate(records) if record.batches)
 
     def check_end(self) -> None:
         """Every record has one effect or failed; all data is still there."""
         assert all(x == 1 for x in self.effects.values()), f"EFFECT twice {self.effects}"
         for job in self.world.jobs:
             for n, record in enumerate(self.records.get(job, ())):
-                failed = self.world.blob.get(self.names.failed(job, n)) is not None
-                effective = self.effects[job, n] == 1 or failed
+                effective = self.effects[job, n] == 1 or self.ended(job, n)
                 assert effective or not record.batches, f"EFFECT of {job} {n} missing"
+        for job, n, k in self.asked:
+            done = self.effects[job, n] or job not in self.world.jobs
+            heard = [*[""] * 2, *self.attempts(job, n)][k : k + 1]
+            started = self.world.blob.get(self.names.receipt(job, n, k)) is not None
+            assert done or heard == [REFUSED] or (heard and started), f"RETRY {k} of {job} {n}"
         for log in self.log.values():
             for entry in (x for entries in log for x in entries if x.kind == "batch"):
                 data = self.world.blob.get(entry.data) or ()

@@ -63,8 +63,8 @@ class World:
     def draw_jobs(self) -> None:
         rnd = self.rnd
         jobs = [
-            Job(name, over, rnd.choice((1, 2, 4)), rnd.choice((2, 3, 9)), rnd.choice((0.02, 0.1)),
-                rnd.random() < 0.2)
+            Job(name, over, rnd.choice((1, 2, 4)), rnd.choice((1, 2, 3, 9)),
+                rnd.choice((0.02, 0.1, 0.3)), rnd.random() < 0.2)
             for name, over in (("one", ("a",)), ("both", ("a", "b")), ("late", ("b",)))
         ]  # fmt: skip
         self.jobs = {job.name: job for job in jobs[:2]}
