@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.protocol.world import Job, World
 
 LAST = 10**6  # no attempt comes after a result
-LOOKS_AT_ASKED = 0.3  # so often a round
 EMPTY_RECORD_AFTER = 4  # manifests without a batch of this job
 
 
@@ -46,7 +45,7 @@ class Runs:
             self.settled, self.started = position.settled, True
             self.next = max(position.settled - 1, 0) if guard("vector") else position.settled
             self.asked = dict(position.asked)
-        elif self.world.rnd.random() < LOOKS_AT_ASKED and guard("asked read"):
+        elif self.world.rnd.randint(1, 3) == 3 and guard("asked read"):
             self.asked = dict((yield from self.position())[0].asked)
         while (record := (yield from self.record(self.next))) is not None:
             self.take(record)

@@ -26,6 +26,7 @@ def owner(name: str, flags: str, *, small: bool = True, optimized: bool = False)
     return Case(name, "owner", tuple(flags.split()), small, optimized or not small)
 
 
+RETRY = ("RUNS=1", "AUTO=1", "FAIL=1", "RETRY=1")
 CASES = (
     # no fault: two owners
     owner("two owners", "N=2"),
@@ -69,6 +70,23 @@ CASES = (
     Case("runs, ordinary flows", "dispatch", ("RUNS=1", "ORDINARY")),
     Case("runs, failure", "dispatch", ("RUNS=2", "FAIL=1")),
     Case("runs, kill", "dispatch", ("RUNS=2", "KILL=1"), optimized=True),
+    Case("runs, retry", "dispatch", RETRY),
+    Case("runs, retry, kill", "dispatch", (*RETRY, "KILL=1"), optimized=True),
+    Case("runs, retry, lost reply", "dispatch", (*RETRY, "LOSTREPLY"), optimized=True),
+    Case(
+        "runs, two retries",
+        "dispatch",
+        ("RUNS=1", "ATT=3", "AUTO=1", "FAIL=2", "RETRY=2"),
+        small=False,
+        optimized=True,
+    ),
+    Case(
+        "two runs, retry",
+        "dispatch",
+        ("RUNS=2", "AUTO=1", "FAIL=1", "RETRY=1"),
+        small=False,
+        optimized=True,
+    ),
     Case(
         "runs, kill, failure",
         "dispatch",
@@ -125,6 +143,10 @@ MUTANTS = (
     Mutant(("create-only results",), "runs, ordinary flows"),
     Mutant(("vector",), "runs, kill"),
     *(
+        Mutant((guard,), "runs, retry")
+        for guard in ("own end", "asked read", "asked stays", "replace settled")
+    ),
+    *(
         Mutant((guard,), "redrive")
         for guard in ("create-only redrive", "redrive once", "reads winner", "reads all", "kept")
     ),
@@ -144,7 +166,6 @@ UNMISSED = {
         "release tells n": "a parked manifest is told by the next ACK or APPEND of these cases",
     },
     "dispatch": {
-        "replace settled": "economy: `settled` too low costs reading",
         "end checks": "economy: a late result is the only effect in any case",
         "receipt": "without it runs are started for ever: no end, which the simulation notices",
         "asks first": "economy: a second run that creates no result",

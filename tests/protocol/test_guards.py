@@ -7,6 +7,7 @@ import pytest
 
 from tests.protocol import (
     test_parking_scenarios,
+    test_retry_scenarios,
     test_scenarios,
     test_source_scenarios,
     test_store_scenarios,
@@ -21,13 +22,15 @@ MISSED = (  # by some of these seeds
     "data first", "nonce", "checkpoint", "trim batches", "trim parked", "names carry store",
     "own T", "store check", "wipe", "undispatched", "in flight", "create-only runs",
     "create-only results", "drive", "cap from the store", "settled", "vector", "receipt",
-    "gap received", "rest of slice", "drain", "behind,rising", "attach keeps w,rising",
+    "own end", "asked stays", "gap received", "rest of slice", "drain", "behind,rising",
+    "attach keeps w,rising",
     "restore,overdue",
 )  # fmt: skip
 BY_HAND = {
     name: scenario
     for module in (
-        test_scenarios, test_parking_scenarios, test_source_scenarios, test_store_scenarios
+        test_scenarios, test_parking_scenarios, test_source_scenarios, test_store_scenarios,
+        test_retry_scenarios,
     )
     for scenario in module.SCENARIOS
     for name in scenario.needs
@@ -38,7 +41,6 @@ ECONOMY = {
     "carry": "an attach reads more manifests",
     "acked before low": "an attach for nothing",
     "drop states": "more buffers are sealed as `resync`",
-    "replace settled": "`settled` too low costs reading",
     "end checks": "one more attempt, which finds the result",
     "name": "a second run, which finds the result",
     "record id": "names carry the store",
