@@ -71,6 +71,8 @@ POINTS: Mapping[str, str] = {
     "trim.said": "The store says what is trimmed; all of it is still there.",
     "trim.data": "Bundles are deleted; their manifests are there.",
     # re-drive of dead letters, by a command
+    "retry.before": "A command is about to ask for another attempt at runs that were given up.",
+    "retry.after": "The job's position says what is asked for, or has changed; nobody was told.",
     "redrive.before": "Dead letters are gathered to come back; no object holds them.",
     "redrive.after": "The object was created, or somebody else's was found; nobody was told.",
     # PROTOCOL G, dispatch

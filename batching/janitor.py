@@ -110,14 +110,18 @@ class Janitor:
     async def _held(self) -> list[int]:
         """Give the manifest from which each job still needs them.
 
-        Only records that have ended are passed: a run that goes on reads its bundles.
+        Only records that have ended are passed, unless another attempt is asked for: a run that
+        goes on reads its bundles.
         """
         store, held = self._log.store, []
         for job in await answered(lambda: open_jobs(store)):
             runs = RunLog(store, self._log.identity.id, job)
-            settled, _ = await answered(runs.settled)
-            vector = await answered(partial(runs.vector, settled))
+            standing = await answered(runs.position)
+            vector = await answered(partial(runs.vector, standing.settled))
             held.append((vector or {}).get(self._log.partition, 0))
+            if standing.asked:  # it needs its bundles once more, and the oldest needs the oldest
+                record = await answered(partial(runs.record, min(standing.asked)))
+                held.append(0 if record is None else record.start.get(self._log.partition, 0))
         return held
 
     async def _delete_below(self, folder: str, below: int, kind: str) -> None:

@@ -184,7 +184,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The decision to try a record again, its receipt, or the end after the last attempt."""
+    """The decision to try a record again, its receipt, or its end where no other follows."""
 
     job: str
     n: int
@@ -211,9 +211,13 @@ class Result:
 
 @dataclass(frozen=True)
 class RunPosition:
-    """All records of a job below `settled` have a result or have failed."""
+    """All records of a job below `settled` have a result or have failed, but for those in `asked`.
+
+    `asked` names records that were given up, and the attempt that somebody asked for since.
+    """
 
     settled: int
+    asked: "dict[str, int]" = field(default_factory=dict)
     format: int = FORMAT
 
 

@@ -123,13 +123,13 @@ def receipt(job: str, n: int, k: int) -> str:
     return f"runs/{job}/{number(n)}.a{k}.started.json"
 
 
-def failed(job: str, n: int) -> str:
-    """Name the end of a record whose last attempt failed."""
-    return f"runs/{job}/{number(n)}.failed.json"
+def failed(job: str, n: int, k: int) -> str:
+    """Name the end of a record with attempt k, which failed and which no other follows."""
+    return f"runs/{job}/{number(n)}.a{k}.failed.json"
 
 
 def run_position(job: str) -> str:
-    """Name the object that holds `settled`: all records below have a result or have failed."""
+    """Name the object that says below which record all have ended, and what is asked for."""
     return f"runs/{job}/position.json"
 
 

@@ -251,7 +251,7 @@ async def _why_it_waits(shelf: Shelf, job: str) -> str:
         when = "no moment" if moment is None else table.schedule.text(moment)
         return f"waits for {when}, the next moment of its schedule"
     runs = RunLog(shelf.store, shelf.identity.id, job)
-    start, _ = await runs.settled()
+    start = (await runs.position()).settled
     open_states = (RunStatus.WAITING, RunStatus.RUNNING)
     going = 0
     async for run in list_runs(shelf.store, shelf.identity.id, job, start=start):

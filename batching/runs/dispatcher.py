@@ -106,7 +106,9 @@ class Dispatcher:
             self._partitions,
             runs=runs,
             manifests=manifests,
-            driver=Driver(job, runs, self._launchers[job.name], self._clock, self._metrics),
+            driver=Driver(
+                job, self._identity, runs, self._launchers[job.name], self._clock, self._metrics
+            ),
             clock=self._clock,
             metrics=self._metrics,
         )

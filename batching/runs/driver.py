@@ -10,11 +10,12 @@ import structlog
 
 from batching import names
 from batching.failpoints import reached
-from batching.model import Attempt, Result, RunRecord
+from batching.model import Attempt, Result, RunRecord, Store
 from batching.ports import Clock, Launcher, RunRequest, RunState
 from batching.runs.jobs import Job, run_name
 from batching.runs.metrics import DispatchMetrics
-from batching.runs.records import RunLog, Trail
+from batching.runs.records import ASKED, REFUSED, RunLog, Trail
+from batching.runs.retries import gone
 
 LOOK_AGAIN_NS = 30 * 10**9
 
@@ -26,26 +27,38 @@ class Drive:
     """A record with batches and, as far as this process knows, without an end."""
 
     record: RunRecord
+    asked: int = 0  # the attempt that somebody asked for, if any
     known: bool = False  # what others did about it has been read
     attempt: int = 1
     ready_ns: int = 0  # when the attempt may start
     receipt: Attempt | None = None
     looked_ns: int = 0  # when its result was last looked for
+    given_up: bool = False  # the attempt has failed, and no other follows unless it was asked for
+    done: bool = False  # it has a result
 
 
 class Driver:
     """Drives the records of one job. Every call raises Transient when a server is silent."""
 
     def __init__(
-        self, job: Job, runs: RunLog, launcher: Launcher, clock: Clock, metrics: DispatchMetrics
+        self,
+        job: Job,
+        identity: Store,
+        runs: RunLog,
+        launcher: Launcher,
+        clock: Clock,
+        metrics: DispatchMetrics,
     ) -> None:
-        self._job, self._runs, self._launcher = job, runs, launcher
+        self._job, self._identity, self._runs, self._launcher = job, identity, runs, launcher
         self._clock, self._metrics = clock, metrics
 
     async def step(self, drive: Drive) -> bool:
         """Bring a record nearer to its end; True once it has a result or has been given up."""
         if not drive.known and await self.has_ended(drive):
             return True
+        if drive.given_up:
+            await self._answer(drive)
+            return False
         if drive.receipt is None:
             await self._start(drive)
             return False
@@ -76,23 +89,38 @@ class Driver:
         return run_name(self._runs.store_id, record.flow, self._job.name, record.n, drive.attempt)
 
     async def has_ended(self, drive: Drive) -> bool:
-        """Read how far a record is; True if it has a result or was given up."""
+        """Read how far a record is; True if it has a result or was given up.
+
+        Not, where another attempt than its last is asked for.
+        """
         n = drive.record.n
         if await self._runs.result(n) is not None:
+            drive.done = True
             return True
         trail = await self._runs.trail(n)
-        drive.attempt = trail.attempt
+        drive.attempt, drive.given_up = trail.attempt, trail.given_up
         drive.receipt = trail.receipts.get(trail.attempt)
         drive.ready_ns = self._ready_ns(trail)
         drive.known, drive.looked_ns = True, self._clock.now_ns()
-        return trail.given_up
+        return trail.given_up and trail.attempt >= drive.asked
 
     def _ready_ns(self, trail: Trail) -> int:
         decision = trail.decisions.get(trail.attempt)
-        if decision is None:
+        if decision is None or decision.cause == ASKED:
             return 0
         wait_ns = self._job.backoff_ns(trail.attempt)  # whoever decided may have a clock ahead
         return min(decision.written, self._clock.now_ns()) + wait_ns
+
+    async def _answer(self, drive: Drive) -> None:
+        """Decide on the attempt that somebody asked for; refuse it where its batches are gone."""
+        job, n, k = self._job.name, drive.record.n, drive.asked
+        why = await gone(self._runs.store, self._identity, drive.record)
+        drive.known = False  # somebody else may have decided otherwise
+        created = await self._decide(drive, k, ASKED if why is None else REFUSED)
+        if created and why is None:
+            log.info("run is tried again, as was asked for", job=job, n=n, attempt=k)
+        elif created:
+            log.error("run cannot be tried again", job=job, n=n, attempt=k, why=why)
 
     async def _start(self, drive: Drive) -> None:
         now = self._clock.now_ns()  # it may have gone back since `ready_ns` was found
@@ -149,16 +177,12 @@ class Driver:
         job, n, k = self._job.name, drive.record.n, drive.attempt
         drive.known = False  # whatever is decided now, by whomever: read it
         if k < self._job.attempts:
-            decision = self._attempt(drive, k + 1, state.value)
-            await reached("attempt.before")
-            created = await self._runs.create(names.attempt(job, n, k + 1), decision)
-            await reached("attempt.after")
-            if created:
+            if await self._decide(drive, k + 1, state.value):
                 log.warning("run failed, trying again", job=job, n=n, attempt=k, cause=state.value)
             return False
         await reached("failed.before")
         created = await self._runs.create(
-            names.failed(job, n), self._attempt(drive, k, state.value)
+            names.failed(job, n, k), self._attempt(drive, k, state.value)
         )
         await reached("failed.after")
         if created:
@@ -166,8 +190,17 @@ class Driver:
             name = self._name(drive)
             where = self._launcher.where(name, drive.record.flow)
             log.error("run failed for good", job=job, n=n, attempts=k, name=name, **where)
-            return True
-        return (await self._runs.trail(n)).attempt <= k  # else somebody asked for another one
+        return created and drive.asked <= k  # else the next step reads how it stands
+
+    async def _decide(self, drive: Drive, k: int, cause: str) -> bool:
+        """Create the decision about attempt k; False if there is one."""
+        decision = self._attempt(drive, k, cause)
+        await reached("attempt.before")
+        created = await self._runs.create(
+            names.attempt(self._job.name, drive.record.n, k), decision
+        )
+        await reached("attempt.after")
+        return created
 
     def _attempt(self, drive: Drive, k: int, cause: str | None = None) -> Attempt:
         record = drive.record
@@ -176,6 +209,7 @@ class Driver:
 
     def _succeeded(self, drive: Drive, result: Result) -> None:
         job, started = self._job.name, drive.receipt
+        drive.done = True
         self._metrics.runs.labels(job, "succeeded").inc()
         took = (result.written - started.written) / 1e9 if started else 0.0
         if result.attempt == drive.attempt:

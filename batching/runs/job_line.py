@@ -21,9 +21,9 @@ from batching.runs.metrics import DispatchMetrics
 from batching.runs.pace import Pace
 from batching.runs.records import RunLog
 from batching.runs.schedule import Due
+from batching.runs.settling import EVER, Settling
 from batching.view import partitions_of
 
-SETTLE_NS = 10 * 10**9
 LATE_NS = 60 * 10**9  # a run of a schedule that starts later is told as one
 
 log = structlog.get_logger()
@@ -60,9 +60,7 @@ class JobLine:
         self._next: int | None = None  # number of the next record; None: not attached yet
         self._begun = False  # a record has said where the job begins
         self._opening = False  # the newest record says where the job begins
-        self._settled = 0
-        self._version: str | None = None
-        self._settled_ns = 0
+        self._settling = Settling(runs, clock)
 
     def know(self, partitions: Sequence[str]) -> None:
         """Take note of partitions that were added: a job gets all that they have ever had."""
@@ -76,10 +74,13 @@ class JobLine:
             await self._begin()
         if self._opening:
             await self._begin_above_what_was_trimmed()
+        await self._settling.look()
+        await self._admit()
 
     async def is_idle(self) -> bool:
         """Read everything, create nothing: are all batches in records that have ended?"""
         await self._read_records()
+        await self._admit(every=True)
         for drive in self.drives.values():
             if not await self._driver.has_ended(drive):
                 return False
@@ -99,7 +100,7 @@ class JobLine:
         return self._next
 
     async def _attach(self) -> None:
-        settled, version = await self._runs.settled()
+        settled = await self._settling.begin()
         newest: list[RunRecord] = []
         async for record in self._runs.before(settled):
             newest.append(record)
@@ -107,8 +108,9 @@ class JobLine:
                 break
         for record in reversed(newest):
             self._follow(record)
-        settled = settled if newest else 0
-        self._settled, self._version, self._next = settled, version, settled
+        if not newest:
+            self._settling.doubt()
+        self._next = settled if newest else 0
 
     def _follow(self, record: RunRecord) -> None:
         self.backlog.move(record.to)
@@ -123,6 +125,18 @@ class JobLine:
             self.drives[record.n] = Drive(record)
         self._opening = bool(record.to) and record.start == record.to  # the last one read
         self._next = record.n + 1
+
+    async def _admit(self, *, every: bool = False) -> None:
+        """Drive what was asked for, the oldest first, as far as there is room."""
+        for n, k in self._settling.asked:
+            if n in self.drives:
+                self.drives[n].asked = max(k, self.drives[n].asked)
+            elif every or len(self.drives) < self.job.in_flight:
+                record = await self._runs.record(n)
+                if record is None or not record.batches:
+                    self._settling.ended(n, EVER)
+                else:
+                    self.drives[n] = Drive(record, asked=k)
 
     async def _begin(self) -> None:
         """Create the record without batches with which a job begins."""
@@ -177,7 +191,8 @@ class JobLine:
         now, since = self._clock.now_ns(), self.backlog.since_ns
         if self._timetable is not None and self._timetable.due(now, since) is None:
             return False
-        return len(self.drives) < self.job.in_flight and self._pace.free(now)
+        waiting = sum(n not in self.drives for n, _ in self._settling.asked)  # these come first
+        return len(self.drives) + waiting < self.job.in_flight and self._pace.free(now)
 
     def _due(self, share: Share) -> Due | None:
         """Tell which run may start now, as far as time decides; None if none may."""
@@ -252,18 +267,11 @@ class JobLine:
 
     async def drive(self, n: int) -> None:
         """Bring one record nearer to its end."""
-        if await self._driver.step(self.drives[n]):
+        drive = self.drives[n]
+        if await self._driver.step(drive):
+            self._settling.ended(n, EVER if drive.done else drive.attempt)
             del self.drives[n]
 
     async def settle(self) -> None:
-        """Raise the number below which all records have ended, now and then: economy."""
-        settled, now = min(self.drives, default=self._number), self._clock.now_ns()
-        if settled <= self._settled or abs(now - self._settled_ns) < SETTLE_NS:
-            return
-        await reached("settled.before")
-        version = await self._runs.settle(settled, self._version)
-        await reached("settled.after")
-        if version is None:
-            self._settled, self._version = await self._runs.settled()
-        else:
-            self._settled, self._version, self._settled_ns = settled, version, now
+        """Say now and then below which record all have ended."""
+        await self._settling.settle(self.drives, self._number)

@@ -5,27 +5,29 @@ another store all the same counts as one without batches that moves nothing.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from batching import names
 from batching.model import Attempt, Result, RunPosition, RunRecord, dump, load
 from batching.ports import BlobStore
 
-_TRAIL = re.compile(r"\.(?:a(?P<k>\d+)(?P<started>\.started)?|(?P<failed>failed))\.json")
+# an end without its attempt in the name is an older Headrace's
+_TRAIL = re.compile(r"\.(?:a(?P<k>\d+)(?:\.(?P<what>started|failed))?|(?P<old>failed))\.json")
 _RECORD = re.compile(r"(\d{12})\.json")
 BEHIND_A_JOB = "~"  # sorts behind all that lies in a job's folder
+ASKED, REFUSED = "asked for", "refused"  # causes of attempts that somebody asked for
 Document = TypeVar("Document")
 
 
 @dataclass(slots=True)
 class Trail:
-    """What was done about one record: decisions from attempt 2 on, receipts, the end."""
+    """What was done about one record: decisions from attempt 2 on, receipts, ends."""
 
     decisions: dict[int, Attempt] = field(default_factory=dict)
     receipts: dict[int, Attempt] = field(default_factory=dict)
-    failed: Attempt | None = None
+    ends: dict[int, Attempt] = field(default_factory=dict)
 
     @property
     def attempt(self) -> int:
@@ -34,8 +36,18 @@ class Trail:
 
     @property
     def given_up(self) -> bool:
-        """Tell whether the last attempt failed, and nobody decided on another one since."""
-        return self.failed is not None and self.failed.attempt >= self.attempt
+        """Tell whether the newest attempt failed and no other follows, or was refused."""
+        decision = self.decisions.get(self.attempt)
+        refused = decision is not None and decision.cause == REFUSED
+        return refused or self.attempt in self.ends
+
+
+class Standing(NamedTuple):
+    """What a job's position says, and its version; `asked`: records, and the attempt asked for."""
+
+    settled: int
+    asked: dict[int, int]
+    version: str | None
 
 
 class RunLog:
@@ -44,20 +56,23 @@ class RunLog:
     def __init__(self, store: BlobStore, store_id: str, job: str) -> None:
         self.store, self.store_id, self.job = store, store_id, job
 
-    async def settled(self) -> tuple[int, str | None]:
-        """Give the record from which on there may be work, and the version of that fact."""
+    async def position(self) -> Standing:
+        """Give the record from which on there may be work, and what is asked for below."""
         name = names.run_position(self.job)
         found = await self.store.get_versioned(name)
-        return (0, None) if found is None else (load(RunPosition, name, found[0]).settled, found[1])
+        if found is None:
+            return Standing(0, {}, None)
+        said = load(RunPosition, name, found[0])
+        return Standing(said.settled, {int(n): k for n, k in said.asked.items()}, found[1])
 
-    async def settle(self, settled: int, version: str | None) -> str | None:
-        """Raise the position; None if somebody else has."""
-        body = dump(RunPosition(settled))
+    async def move(self, settled: int, asked: Mapping[int, int], version: str | None) -> str | None:
+        """Replace the position if it is still that version; None if it is not."""
+        body = dump(RunPosition(settled, {str(n): k for n, k in sorted(asked.items())}))
         return await self.store.replace(names.run_position(self.job), body, version)
 
     async def end(self) -> int:
         """Give the number of the next record; reads little, as long as `settled` moves on."""
-        n, _ = await self.settled()
+        n = (await self.position()).settled
         after = f"runs/{self.job}/{names.number(n - 1)}{BEHIND_A_JOB}" if n else ""
         async for name in self.store.names(f"runs/{self.job}/", after):
             if found := _RECORD.fullmatch(name.rpartition("/")[2]):
@@ -107,10 +122,10 @@ class RunLog:
             step = await self._read(Attempt, name) if parts else None
             if parts is None or step is None:
                 continue
-            if parts["failed"]:
-                trail.failed = step
+            if "failed" in (parts["what"], parts["old"]):
+                trail.ends[step.attempt] = step
             else:
-                kind = trail.receipts if parts["started"] else trail.decisions
+                kind = trail.receipts if parts["what"] else trail.decisions
                 kind[int(parts["k"])] = step
         return trail
 

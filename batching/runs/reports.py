@@ -1,15 +1,15 @@
 """How run records stand, each with every attempt at it, as far as the store alone can tell."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batching.model import Attempt, Result, RunBatch, RunRecord
+from batching.model import Result, RunBatch, RunRecord
 from batching.names import number
 from batching.ports import BlobStore
 from batching.runs.jobs import run_name
-from batching.runs.records import BEHIND_A_JOB, RunLog, Trail
+from batching.runs.records import ASKED, BEHIND_A_JOB, REFUSED, RunLog, Trail
 
 _RECORD = re.compile(r"(\d{12})(\..*)")
 
@@ -25,15 +25,16 @@ class RunStatus(StrEnum):
 
 
 OVERTAKEN = "overtaken"  # an attempt: another one's result counts
+_NO_CAUSE = {*RunStatus, OVERTAKEN} - {RunStatus.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
     """One attempt at a record. Times: nanoseconds UTC; None where nothing says so.
 
-    `state` is a value of RunStatus, how the launcher saw it end (`failed`, `gone`), or
-    `overtaken`. `decided_ns` is when the attempt was decided on; its receipt and what ended it
-    say the other two.
+    `state` is a value of RunStatus, how the launcher saw it end (`failed`, `gone`), `refused`, or
+    `overtaken`. `asked`: somebody asked for it. `decided_ns` is when the attempt was decided on;
+    its receipt and what ended it say the other two.
     """
 
     attempt: int
@@ -42,6 +43,7 @@ class AttemptReport:
     decided_ns: int
     started_ns: int | None = None
     ended_ns: int | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class RunReport:
     attempts: tuple[AttemptReport, ...]  # none where it has no batches
     causes: tuple[str, ...]  # why attempts were not the last, and why there is no other
     result: Result | None
+    asked: bool = False  # another attempt is asked for, and not decided yet
 
     @property
     def job(self) -> str:
@@ -89,6 +92,7 @@ async def list_runs(
     A record whose result or end comes while this reads may be shown as it stood before.
     """
     log = RunLog(store, store_id, job)
+    asked = (await log.position()).asked
     after = f"runs/{job}/{number(start - 1)}{BEHIND_A_JOB}" if start else ""
     pending: tuple[int, list[str]] = (start, [])
     async for name in store.names(f"runs/{job}/", after):
@@ -97,40 +101,46 @@ async def list_runs(
             continue
         n = int(parts[1])
         if n != pending[0]:
-            if pending[1] and (report := await _report(log, *pending)):
+            if pending[1] and (report := await _report(log, asked, *pending)):
                 yield report
             pending = (n, [])
         pending[1].append(name)
-    if pending[1] and (report := await _report(log, *pending)):
+    if pending[1] and (report := await _report(log, asked, *pending)):
         yield report
 
 
 async def newest_runs(store: BlobStore, store_id: str, job: str) -> AsyncIterator[RunReport]:
     """Read the records of a job from the newest back, each when it is asked for."""
     log = RunLog(store, store_id, job)
+    asked = (await log.position()).asked
     for n in range(await log.end() - 1, -1, -1):
-        if report := await read_run(log, n):
-            yield report
+        record = await log.record(n)
+        if record is not None:
+            yield await _judge(log, asked, record, await log.trail(n))
 
 
 async def read_run(log: RunLog, n: int) -> RunReport | None:
     """Read how record n stands; None if there is none."""
+    record, asked = await log.record(n), (await log.position()).asked
+    return None if record is None else await _judge(log, asked, record, await log.trail(n))
+
+
+async def _report(
+    log: RunLog, asked: Mapping[int, int], n: int, found: list[str]
+) -> RunReport | None:
     record = await log.record(n)
-    return None if record is None else await _judge(log, record, await log.trail(n))
+    return None if record is None else await _judge(log, asked, record, await log.follow(found))
 
 
-async def _report(log: RunLog, n: int, found: list[str]) -> RunReport | None:
-    record = await log.record(n)
-    return None if record is None else await _judge(log, record, await log.follow(found))
-
-
-async def _judge(log: RunLog, record: RunRecord, trail: Trail) -> RunReport:
+async def _judge(
+    log: RunLog, asked: Mapping[int, int], record: RunRecord, trail: Trail
+) -> RunReport:
     result = await log.result(record.n) if record.batches else None
-    causes = [step.cause or "" for _, step in sorted(trail.decisions.items())]
-    if trail.given_up and trail.failed:
-        causes.append(trail.failed.cause or "")
+    again = result is None and trail.given_up and asked.get(record.n, 0) > trail.attempt
     attempts = _attempts(log.store_id, record, trail, result) if record.batches else ()
-    return RunReport(record, _status(record, trail, result), attempts, tuple(causes), result)
+    ends = tuple(each.state for each in attempts if each.state not in _NO_CAUSE)
+    status = RunStatus.WAITING if again else _status(record, trail, result)
+    return RunReport(record, status, attempts, ends, result, again)
 
 
 def _status(record: RunRecord, trail: Trail, result: Result | None) -> RunStatus:
@@ -156,6 +166,7 @@ def _attempt(
 ) -> AttemptReport:
     decision, receipt = trail.decisions.get(k), trail.receipts.get(k)
     state, ended_ns = _end(trail, result, k)
+    why = None if decision is None else decision.cause
     if state is None:
         state = RunStatus.WAITING if receipt is None else RunStatus.RUNNING
     return AttemptReport(
@@ -165,6 +176,7 @@ def _attempt(
         decided_ns=record.written if decision is None else decision.written,
         started_ns=None if receipt is None else receipt.written,
         ended_ns=ended_ns,
+        asked=why in (ASKED, REFUSED),
     )
 
 
@@ -172,9 +184,9 @@ def _end(trail: Trail, result: Result | None, k: int) -> tuple[str | None, int |
     """Tell how and when attempt k ended: by the result, its end, or the decision for another."""
     if result is not None and result.attempt == k:
         return RunStatus.SUCCEEDED, result.written
-    end: Attempt | None = trail.decisions.get(k + 1)
-    if trail.failed is not None and trail.failed.attempt == k:
-        end = trail.failed
-    if end is not None:
+    decision = trail.decisions.get(k)
+    if decision is not None and decision.cause == REFUSED:
+        return REFUSED, decision.written
+    if (end := trail.ends.get(k, trail.decisions.get(k + 1))) is not None:
         return end.cause or RunStatus.FAILED, end.written
     return (None, None) if result is None else (OVERTAKEN, None)

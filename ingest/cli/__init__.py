@@ -18,7 +18,7 @@ COMMANDS = {
     "send": "Send what real sensors send: bursts, silences, late, some twice.",
     "status": "Show partitions and jobs as they lie in the store.",
     "verify": "Account for every event, batch and run in the store.",
-    "runs": "List runs, or show one with all that it has.",
+    "runs": "List runs, show one with all that it has, or try one again.",
     "trace": "Follow an event to its batch, runs and results, and back.",
     "dead-letters": "List events that were set aside, look at one, drive them again.",
     "drain": "Make the service seal every batch and commit.",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batching import failpoints
 from batching.errors import SettingError
 from batching.identity import read_store
 from batching.runs.finding import find_run
@@ -17,10 +19,11 @@ from batching.runs.records import list_jobs
 from batching.runs.reports import RunReport, RunStatus, newest_runs, read_run
 from batching.scope import Scoped
 from ingest.cli import runs_shown as shown
-from ingest.cli.told import console
+from ingest.cli.told import console, count
 from ingest.since import since_ns
 
 if TYPE_CHECKING:  # half a second
+    from ingest.retrying import Retries
     from ingest.tracing import Shelf
 
 EXAMPLE = """
@@ -29,6 +32,8 @@ Examples:
   headrace runs list --status failed --since "1 d"
 
   headrace runs show motion/7
+
+  headrace runs retry motion/7
 """
 LIST_EXAMPLE = """
 Examples:
@@ -52,7 +57,7 @@ OPTIONS = {"help_option_names": ["-h", "--help"]}
 CLOCKS_NS = 300 * 10**9  # how far the clocks of dispatchers may be apart
 group = typer.Typer(
     name="runs",
-    help="List the runs of jobs, or show one with all that belongs to it.",
+    help="List the runs of jobs, show one with all that belongs to it, or try one again.",
     epilog=EXAMPLE,
     no_args_is_help=True,
     add_completion=False,
@@ -66,9 +71,22 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+RETRY_EXAMPLE = """
+Examples: mend what made them fail first
+
+  headrace runs retry motion/7
+
+  headrace runs retry --all-failed --job motion --dry-run
+
+  headrace runs retry --all-failed --yes
+
+However often this is called, and by how many at the same time, it makes one attempt.
+"""
+
+
 @asynccontextmanager
-async def open_shelf(config: Path | None) -> AsyncIterator["Shelf"]:
-    """Open the store to be read.
+async def open_shelf(config: Path | None, *, read_only: bool = True) -> AsyncIterator["Shelf"]:
+    """Open the store.
 
     Raises:
         SettingError: there is none yet.
@@ -79,7 +97,7 @@ async def open_shelf(config: Path | None) -> AsyncIterator["Shelf"]:
     from ingest.tracing import Shelf
 
     settings = load(config, os.environ)
-    root = await open_blobs(settings, read_only=True)
+    root = await open_blobs(settings, read_only=read_only)
     try:
         identity = await read_store(root)
         if identity is None:
@@ -178,3 +196,61 @@ def places_of(shelf: "Shelf", run: RunReport) -> shown.Places:
     return {
         each.attempt: whereabouts(shelf.settings, run.job, flow, each.name) for each in run.attempts
     }
+
+
+@group.command("retry", epilog=RETRY_EXAMPLE)
+def retry_runs(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="JOB/NUMBER of each, or the name of an attempt.", show_default=False),
+    ] = None,
+    *,
+    config: Config = None,
+    all_failed: Annotated[
+        bool, typer.Option("--all-failed", help="All runs that were given up.")
+    ] = False,
+    job: Annotated[
+        list[str] | None, typer.Option(help="With --all-failed: only of this job; repeat it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask for another attempt at runs that were given up; the service makes it once it runs.
+
+    One attempt each; it starts as soon as the job has room, before new runs do. What retention
+    has taken cannot be tried again.
+    """
+    if bool(runs) == all_failed or (job and not all_failed):
+        raise SettingError("say which: JOB/NUMBER of each; or --all-failed, with --job or without")
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    made = asyncio.run(_retry(config, runs or (), job or (), dry_run=dry_run, confirm=not yes))
+    if as_json:
+        typer.echo(json.dumps(shown.plain_retries(made, dry_run=dry_run)))
+    else:
+        shown.show_retries(made, console(), dry_run=dry_run)
+
+
+async def _retry(
+    config: Path | None,
+    runs: Sequence[str],
+    jobs: Sequence[str],
+    *,
+    dry_run: bool,
+    confirm: bool,
+) -> "Retries":
+    from ingest.retrying import given_up, named, retry
+
+    async with open_shelf(config) as shelf:
+        wanted = await (named(shelf, runs) if runs else given_up(shelf, jobs))
+        made = await retry(shelf, wanted, dry_run=True)
+    if runs and made.refused:
+        raise SettingError("; ".join(f"{run}: {why}" for run, why in made.refused.items()))
+    if dry_run or not made.asked:
+        return made
+    if confirm and sys.stdin.isatty():
+        typer.confirm(f"try {count(len(made.asked), 'run')} again?", abort=True, err=True)
+    async with open_shelf(config, read_only=False) as shelf:
+        return await retry(shelf, wanted, dry_run=False)

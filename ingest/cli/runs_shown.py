@@ -8,10 +8,12 @@ import typer
 from rich.console import Console
 
 from batching.model import RunBatch
+from batching.runs.records import REFUSED
 from batching.runs.reports import AttemptReport, RunReport, RunStatus
 from ingest.cli.told import console, count, safe, show_facts, size, span, table, time
 
 if TYPE_CHECKING:  # half a second
+    from ingest.retrying import Retries
     from ingest.whereabouts import Whereabouts
 
 COLOURS = {RunStatus.FAILED: "red", RunStatus.SUCCEEDED: "green"}
@@ -35,6 +37,7 @@ def plain(run: RunReport) -> dict[str, Any]:
         "bytes": sum(b.entry.bytes for b in run.batches),
         "attempts": len(run.attempts),
         "causes": list(run.causes),
+        "asked": run.asked,
         "name": None if counts is None else counts.name,
         "started_ns": None if counts is None else counts.started_ns,
         "ended_ns": None if counts is None else counts.ended_ns,
@@ -53,6 +56,7 @@ def plain_whole(run: RunReport, places: Places, uri: str) -> dict[str, Any]:
                 "attempt": each.attempt,
                 "name": each.name,
                 "state": each.state,
+                "asked": each.asked,
                 "decided_ns": each.decided_ns,
                 "started_ns": each.started_ns,
                 "ended_ns": each.ended_ns,
@@ -149,7 +153,8 @@ def show(run: RunReport, places: Places, uri: str, out: Console, *, most: int) -
 def show_head(run: RunReport, out: Console) -> None:
     """Print which run it is, and how it stands."""
     colour = COLOURS.get(run.status, "yellow")
-    out.print(f"[bold]run {run.place}[/]: [{colour}]{run.status.value}[/]")
+    asked = ", another attempt is asked for" if run.asked else ""
+    out.print(f"[bold]run {run.place}[/]: [{colour}]{run.status.value}[/]{asked}")
 
 
 def _facts(run: RunReport, uri: str) -> list[tuple[str, str]]:
@@ -193,8 +198,9 @@ def show_attempt(
 ) -> None:
     """Print one attempt, and where to look at it."""
     took = span(attempt.started_ns, attempt.ended_ns)
+    asked = " (asked for)" if attempt.asked else ""
     out.print(
-        f"{' ' * indent}[bold]attempt {attempt.attempt}[/]: {safe(attempt.state)}"
+        f"{' ' * indent}[bold]attempt {attempt.attempt}[/]{asked}: {_told(attempt)}"
         f"{'' if took == '-' else f' after {took}'}"
     )
     facts = [
@@ -209,6 +215,35 @@ def show_attempt(
         facts += [(name.replace("_", " "), page) for name, page in place.pages.items()]
         facts += [("log", safe(place.note or ""))]
     show_facts(out, facts, indent=indent + 2)
+
+
+def _told(attempt: AttemptReport) -> str:
+    if attempt.state == REFUSED:
+        return "refused: retention has taken what it needs"
+    return safe(attempt.state)
+
+
+def plain_retries(made: "Retries", *, dry_run: bool) -> dict[str, Any]:
+    """Give values for JSON."""
+    return {
+        "dry_run": dry_run,
+        "asked": made.asked,
+        "asked_before": made.before,
+        "refused": made.refused,
+    }
+
+
+def show_retries(made: "Retries", out: Console, *, dry_run: bool) -> None:
+    """Print what is tried again, and what cannot be."""
+    verb = "would be tried again" if dry_run else "asked for"
+    if not made.asked and not made.before and not made.refused:
+        out.print("no run was given up")
+    for run, k in made.asked.items():
+        out.print(f"{run}: attempt {k} {verb}")
+    for run, k in made.before.items():
+        out.print(f"{run}: attempt {k} was asked for before, and waits")
+    for run, why in made.refused.items():
+        out.print(f"[yellow]{run}: cannot be tried again:[/] {safe(why)}", soft_wrap=True)
 
 
 def show_batches(batches: Sequence[RunBatch], out: Console, *, most: int) -> None:

@@ -214,14 +214,18 @@ def _runs() -> list[Example]:
             "Attempt",
             names.attempt(job, n, 2),
             "<id>/runs/<job>/<n>.a<k>.json",
-            "The decision to try again, from k = 2 on, and why.",
+            "The decision to try again, from k = 2 on, and why: how the attempt before ended, or"
+            " `asked for` by `headrace runs retry`. `refused`: it was asked for, and what it needs"
+            " is gone; then there is no such attempt.",
             second,
         ),
         Example(
             "Failed",
-            names.failed(job, n),
-            "<id>/runs/<job>/<n>.failed.json",
-            "The last attempt failed; `headrace status` lists it. A late result still counts.",
+            names.failed(job, n, 2),
+            "<id>/runs/<job>/<n>.a<k>.failed.json",
+            "Attempt k failed, and no other follows unless somebody asks for one; `headrace status`"
+            " lists it. A late result still counts. An older Headrace left the attempt out of the"
+            " name.",
             second,
         ),
         Example(
@@ -244,8 +248,10 @@ def _runs() -> list[Example]:
             "Position of a job",
             names.run_position(job),
             "<id>/runs/<job>/position.json",
-            "All records below `settled` have a result or have failed.",
-            model.RunPosition(settled=7),
+            "All records below `settled` have a result or have failed, but for those in `asked`:"
+            " records that were given up, and the attempt that somebody asked for since. They stay"
+            " there until that attempt has ended.",
+            model.RunPosition(settled=7, asked={"2": 4}),
         ),
     ]
 

@@ -82,6 +82,24 @@ def deleted(bench: Bench, kind: str) -> float:
     return bench.metrics.deleted.labels(kind)._value.get()
 
 
+def test_a_run_that_was_asked_for_again_keeps_its_bundles_until_it_has_ended(play) -> None:
+    async def story(bench: Bench) -> None:
+        await days(bench, 30)
+        await job(bench, "a", 0, 10, 20, settled=3)
+        position = names.run_position("a")
+        _, version = await bench.store.get_versioned(position)
+        asked = dump(RunPosition(3, {"2": 2}))
+        await bench.store.replace(position, asked, version)
+        await janitor(bench).tidy()
+        assert await lying(bench, "log") == await lying(bench, "data") == list(range(10, 30))
+        _, version = await bench.store.get_versioned(position)
+        await bench.store.replace(position, dump(RunPosition(3)), version)
+        await janitor(bench).tidy()
+        assert await lying(bench, "log") == await lying(bench, "data") == list(range(20, 30))
+
+    play(story)
+
+
 def test_everything_is_kept_unless_it_is_told_otherwise(play) -> None:
     async def story(bench: Bench) -> None:
         await days(bench, 4)

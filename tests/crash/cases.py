@@ -32,7 +32,7 @@ OFTEN = {"receive", "append", "seal", "peek", "data", "manifest", "take", "ack",
 IN_A_FLOW = {"result"}
 ONCE_A_STORE = {"identity"}
 # In a command's own process: tests/end_to_end/test_dead_letters.py kills that.
-ELSEWHERE = {"redrive"}
+ELSEWHERE = {"redrive", "retry"}
 HERE = tuple(name for name in POINTS if name.partition(".")[0] not in ELSEWHERE)
 WAVES = {"parked": 8, "parked_before": 8, "parked_often": 30}  # more objects than stay unmerged
 ONE_OWNER = IN_A_FLOW | ONCE_A_STORE | {"drain", "receive"}  # frozen there, nobody else gets in

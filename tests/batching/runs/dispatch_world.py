@@ -33,6 +33,7 @@ from batching.model import (
 )
 from batching.ports import RunRequest, RunState
 from batching.runs.jobs import Job
+from batching.runs.records import ASKED, REFUSED
 
 IDENTITY = Store(
     id="store1", namespace="n", hub="h", hub_id="n_h_1", consumer_group="g", start={}, created=0
@@ -269,7 +270,18 @@ class World:
         return self.read(Result, names.result(job, n))
 
     def failed(self, job: str, n: int) -> Attempt | None:
-        return self.read(Attempt, names.failed(job, n))
+        """Give the end of its newest attempt; None if it goes on."""
+        decisions = self.decisions(job, n)
+        if decisions and decisions[-1].cause == REFUSED:
+            return decisions[-1]
+        return self.read(Attempt, names.failed(job, n, len(decisions) + 1))
+
+    def decisions(self, job: str, n: int) -> list[Attempt]:
+        """Give the decisions for attempts from the second on."""
+        found: list[Attempt] = []
+        while made := self.read(Attempt, names.attempt(job, n, len(found) + 2)):
+            found.append(made)
+        return found
 
     def in_flight(self, job: str) -> int:
         return sum(
@@ -277,6 +289,11 @@ class World:
             for r in self.records(job)
             if r.store == IDENTITY.id
         )
+
+    def reopened(self, job: str, n: int) -> bool:
+        """Tell whether a record goes on because somebody asked for that."""
+        ended = self.result(job, n) or self.failed(job, n)
+        return not ended and any(each.cause == ASKED for each in self.decisions(job, n))
 
     def committed(self, job: Job, partition: str, start: int, to: int) -> list[tuple[int, Entry]]:
         """The batches of a job in [start, to) of a partition, from the log itself."""
@@ -300,7 +317,8 @@ class World:
         if not mine or names.run(job_name, mine[-1].n) != name:
             return
         record = mine[-1]
-        assert self.in_flight(job_name) <= job.in_flight
+        asked = sum(self.reopened(job_name, r.n) for r in mine)  # these may exceed the cap
+        assert self.in_flight(job_name) - asked <= job.in_flight
         if len(mine) == 1:
             assert record.start == record.to
             assert not record.batches

@@ -408,26 +408,6 @@ def test_a_run_that_finds_no_slot_waits_without_a_receipt() -> None:
     assert [r.attempt for r in world.cluster.starts] == [1]
 
 
-def test_another_attempt_after_the_last_can_be_asked_for() -> None:
-    world = World((job(attempts=1),))
-    world.commit("0", "vibration")
-    one = dispatcher(world)
-    step(one)
-    world.cluster.fail(world.cluster.running()[0])
-    step(one, 2)
-    assert world.failed("vibration", 1)
-    again = Attempt("vibration", 1, 2, "asked", world.clock.now_ns(), "asked for")
-    world.store.put(names.attempt("vibration", 1, 2), dump(again))
-    del world.store.objects[names.run_position("vibration")]  # rises only: `runs retry` must tell
-    other = dispatcher(world)
-    step(other)
-    assert [r.attempt for r in world.cluster.starts] == [1, 2]
-    world.cluster.fail(world.cluster.running()[0])
-    step(other, 3)
-    assert len(world.cluster.starts) == 2
-    assert world.in_flight("vibration") == 0
-
-
 # --- start-up, other stores, trimmed logs ----------------------------------------------------
 
 

@@ -63,9 +63,9 @@ def test_each_record_is_told_with_its_state_attempts_and_causes() -> None:
     shelf.step(names.receipt("press", 4, 1), 1)
     shelf.step(names.attempt("press", 4, 2), 2, "gone")
     shelf.step(names.receipt("press", 4, 2), 2)
-    shelf.step(names.failed("press", 4), 2, "failed")
+    shelf.step(names.failed("press", 4, 2), 2, "failed")
     shelf.result(5, 1)
-    shelf.step(names.failed("press", 6), 1, "failed")
+    shelf.step(names.failed("press", 6, 1), 1, "failed")
     shelf.result(6, 1)  # a late result still wins
     shelf.store.put(names.run_position("press"), b'{"settled":1,"format":1}')
     found = shelf.reports()
@@ -127,7 +127,7 @@ def test_the_newest_come_first_and_no_more_are_read_than_are_asked_for() -> None
 def test_a_failed_record_that_is_tried_again_on_request_is_no_longer_failed() -> None:
     shelf = Shelf()
     shelf.record(0)
-    shelf.step(names.failed("press", 0), 1, "failed")
+    shelf.step(names.failed("press", 0, 1), 1, "failed")
     assert shelf.reports()[0].status is RunStatus.FAILED
     shelf.step(names.attempt("press", 0, 2), 2, "asked for")
     assert shelf.reports()[0].status is RunStatus.WAITING

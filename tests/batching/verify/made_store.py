@@ -130,7 +130,7 @@ class MadeStore:
         self.write(names.result(JOB, n), Result(JOB, n, 1, "flow", "outputs/", NOW))
 
     def failed(self, n: int, cause: str) -> None:
-        self.write(names.failed(JOB, n), Attempt(JOB, n, 1, "name", NOW, cause))
+        self.write(names.failed(JOB, n, 1), Attempt(JOB, n, 1, "name", NOW, cause))
 
     def remove(self, name: str) -> None:
         self.path(name).unlink()

@@ -1,15 +1,19 @@
 """`headrace runs` on a store that a real service has written, held against what lies there."""
 
+import io
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batching import names
 from batching.adapters.local_launcher import log_path
+from batching.model import Attempt, Retired, RunPosition, Trimmed
 from batching.runs.jobs import run_name
-from tests.batching.verify.made_store import JOB, MadeStore
+from tests.batching.verify.made_store import HUB, JOB, NOW, MadeStore
 from tests.ingest.cli.conftest import Headrace, Said
 
 
@@ -219,3 +223,121 @@ def test_a_place_without_a_store_is_told(headrace: Headrace, config: Path) -> No
     for words in (("list",), ("show", "s/0")):
         assert "there is no store yet" in run(headrace, config, *words).err
     assert not (config.parent / "blobs").exists()
+
+
+@pytest.fixture
+def store(config: Path) -> MadeStore:
+    """Runs 0 and 1 of a job that is in the file were given up, 2 has a result."""
+    made = MadeStore(config.parent / "blobs")
+    for n in range(3):
+        made.commit(made.batch("a", n))
+        made.run(n, n, n + 1)
+    made.failed(0, "failed")
+    made.failed(1, "gone")
+    made.result(2)
+    made.write(names.run_position(JOB), RunPosition(3))
+    flow = "[x]}, run: {flow: SensorProcessingFlow}}"
+    config.write_text(config.read_text().replace("[x]}}", flow))
+    return made
+
+
+def asked(store: MadeStore) -> dict[str, int]:
+    found: dict[str, int] = json.loads(store.path(names.run_position(JOB)).read_text())["asked"]
+    return found
+
+
+def test_runs_that_were_given_up_are_asked_for_once_and_wait(
+    headrace: Headrace, config: Path, store: MadeStore
+) -> None:
+    said = run(headrace, config, "retry", "s/1", "--dry-run")
+    assert (said.code, said.out) == (0, "s/1: attempt 2 would be tried again\n")
+    assert asked(store) == {}
+    assert run(headrace, config, "retry", "s/1").out == "s/1: attempt 2 asked for\n"
+    assert asked(store) == {"1": 2}
+    shown = run(headrace, config, "show", "s/1").out
+    assert shown.startswith("run s/1: waiting, another attempt is asked for\n")
+    again = run(headrace, config, "retry", "s/1").out
+    assert again == "s/1: attempt 2 was asked for before, and waits\n"
+    found = told(headrace, config, "retry", "--all-failed", "--job", "s")
+    assert (found["asked"], found["asked_before"]) == ({"s/0": 2}, {})
+    assert asked(store) == {"0": 2, "1": 2}
+    assert run(headrace, config, "retry", "--all-failed").out == "no run was given up\n"
+    assert json.loads(store.path(names.run_position(JOB)).read_text())["settled"] == 3
+
+
+def test_a_run_whose_batches_retention_takes_is_refused_and_the_others_are_not(
+    headrace: Headrace, config: Path, store: MadeStore
+) -> None:
+    store.write(names.trimmed(HUB, "0"), Trimmed(below=1))
+    said = run(headrace, config, "retry", "s/0")
+    assert said.code == 2
+    assert "s/0: its batches are gone: retention has taken manifests below 1 of" in said.err
+    said = run(headrace, config, "retry", "--all-failed")
+    assert said.code == 0
+    assert said.out.startswith("s/1: attempt 2 asked for\ns/0: cannot be tried again: its batches")
+    assert asked(store) == {"1": 2}
+
+
+def test_attempts_that_were_asked_for_and_refused_are_told(
+    headrace: Headrace, config: Path, store: MadeStore
+) -> None:
+    store.write(names.attempt(JOB, 1, 2), Attempt(JOB, 1, 2, "name", NOW, "asked for"))
+    store.write(names.failed(JOB, 1, 2), Attempt(JOB, 1, 2, "name", NOW, "failed"))
+    store.write(names.attempt(JOB, 1, 3), Attempt(JOB, 1, 3, "name", NOW, "refused"))
+    lines = run(headrace, config, "show", "s/1").out.splitlines()
+    assert lines[0] == "run s/1: failed"
+    assert "attempt 2 (asked for): failed" in lines
+    assert "attempt 3 (asked for): refused: retention has taken what it needs" in lines
+    assert run(headrace, config, "retry", "s/1").out == "s/1: attempt 4 asked for\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("n\n", {}), ("y\n", {"0": 2, "1": 2})])
+def test_on_a_terminal_it_asks(
+    headrace: Headrace,
+    config: Path,
+    store: MadeStore,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    expected: dict[str, int],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    said = run(headrace, config, "retry", "--all-failed")
+    assert "try 2 runs again?" in said.err
+    assert asked(store) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "say which: JOB/NUMBER of each; or --all-failed"),
+        (("s/1", "--all-failed"), "say which"),
+        (("s/1", "--job", "s"), "say which"),
+        (("s/2",), "s/2: it has a result"),
+        (("s/1", "s/2"), "s/2: it has a result"),
+        (("s/9",), "there is no run s/9; job s has 3"),
+        (("--all-failed", "--job", "t"), "job t is not in the file: nothing would try its runs"),
+    ],
+)
+def test_what_cannot_be_tried_again_is_told_and_nothing_is_asked_for(
+    headrace: Headrace, config: Path, store: MadeStore, words: tuple[str, ...], why: str
+) -> None:
+    said = run(headrace, config, "retry", *words)
+    assert said.code == 2
+    assert why in said.err
+    assert asked(store) == {}
+
+
+def test_a_job_that_nothing_drives_is_not_asked_for(
+    headrace: Headrace, config: Path, store: MadeStore
+) -> None:
+    store.write(names.retired(JOB), Retired(JOB, NOW))
+    assert "s was retired on 2023-11-14" in run(headrace, config, "retry", "s/1").err
+    flow = ", run: {flow: SensorProcessingFlow}"
+    config.write_text(config.read_text().replace(flow, ""))
+    assert "job s is not in the file" in run(headrace, config, "retry", "s/1").err
+    assert asked(store) == {}

@@ -64,7 +64,7 @@ def test_an_event_leads_to_its_batch_its_bundle_and_the_runs_of_each_job(
     entry = next(e for e in first["entries"] if e["first"] == 5)
     result = document(plant, "results/job_quick/000000000001.json")
     again = document(plant, "runs/job_failing/000000000001.a2.json")
-    failed = document(plant, "runs/job_failing/000000000001.failed.json")
+    failed = document(plant, "runs/job_failing/000000000001.a2.failed.json")
     year = time.gmtime().tm_year + 1
     said = trace(headrace, plant, "0/7")
     assert said.code == 0, said.err
