@@ -14,6 +14,7 @@ LOST_STREAM = "_lost"
 PARKED_STREAM = "_parked"
 _CHUNKS, _INDEX = ".chunks", ".index.arrow"
 REDRIVE = "redrive"  # the partition of our own, by which dead letters come back
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # what percent-encoding leaves as it is
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -25,7 +26,10 @@ class Key(NamedTuple):
 
     def text(self) -> str:
         """Spell the key for Redis and paths: the sensor is percent-encoded."""
-        return f"{self.stream}/{quote(self.sensor, safe='')}"
+        stream, sensor = self
+        if _PLAIN.fullmatch(sensor):  # most are, and `quote` takes longer
+            return f"{stream}/{sensor}"
+        return f"{stream}/{quote(sensor, safe='')}"
 
     @classmethod
     def parse(cls, text: str) -> "Key":

@@ -38,7 +38,7 @@ _HEAD = struct.Struct("<ddd")
 _SPAN = struct.Struct("<dd")
 _SHELL = struct.Struct("<ddddd")
 _TOTALS = struct.Struct("<ddddddd")
-_MARK = struct.pack("<d", -1)  # totals begin with it; a torn append leaves older ones behind
+_MARK = struct.pack("<d", -1)  # totals begin with it; a torn release leaves older ones behind
 _UNAVAILABLE = (
     refused.ConnectionError,
     refused.TimeoutError,
@@ -158,7 +158,7 @@ class RedisBuffer:
         """Give open buffers with content whose `lo` is at most `upto`; stops at a sealed one."""
         answer = await self._run("parkable", upto, max_bytes, max_buffers)
         pairs = zip(answer[::2], answer[1::2], strict=True)
-        return [Parkable(_open(text, items[-1]), _elements(items)) for text, items in pairs]
+        return [Parkable(_open(text, items[0]), _elements(items)) for text, items in pairs]
 
     async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
         """Let elements leave that end at or below a mark; buffers stay open with their totals."""
@@ -245,8 +245,8 @@ def _open(text: bytes, totals: bytes) -> OpenBuffer:
 
 def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
     k, _, text = id_.decode().partition(":")
-    _, events, first, last, _, due, sealed = _TOTALS.unpack_from(items[-1])
-    reason, _, state = items[-1][_TOTALS.size :].partition(b"\0")
+    _, events, first, last, _, due, sealed = _TOTALS.unpack_from(items[0])
+    reason, _, state = items[0][_TOTALS.size :].partition(b"\0")
     return SealedBuffer(
         k=int(k),
         key=Key.parse(text),
@@ -262,8 +262,8 @@ def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
 
 
 def _elements(items: list[bytes]) -> tuple[tuple[int, int, bytes], ...]:
-    """Give what lies before the totals; older ones among it come from a torn script."""
-    return tuple(_element(item) for item in items[:-1] if not item.startswith(_MARK))
+    """Give what lies behind the totals; older ones among it come from a torn script."""
+    return tuple(_element(item) for item in items[1:] if not item.startswith(_MARK))
 
 
 def _element(item: bytes) -> tuple[int, int, bytes]:

@@ -27,19 +27,22 @@ for j = 5, #ARGV, 4 do
   if before ~= '' then
     seal(key, before, now)
   end
-  local tail = call('LINDEX', b, -1)
-  if tail then
+  local head = call('LINDEX', b, 0)
+  if head then
     local had_first, had_last, had_bytes
-    had, had_first, had_last, had_bytes, due = totals(b, tail)
+    had, had_first, had_last, had_bytes, due = totals(b, head)
     first, last = math.min(had_first, first), math.max(had_last, last)
     bytes = had_bytes + bytes
   else
     call('ZADD', DUE, due, key)
   end
+  local all = packed(had + events, first, last, bytes, due, 0, '', state)
   call('ZADD', LO, 'NX', up('<d', element), 'b' .. key)
-  call('RPUSH', b, element, packed(had + events, first, last, bytes, due, 0, '', state))
-  if tail then
-    call('LREM', b, -1, tail)
+  if head then
+    call('RPUSH', b, element)
+    call('LSET', b, 0, all)
+  else
+    call('RPUSH', b, all, element)
   end
   if had ~= believed then
     seal(key, 'resync', now)

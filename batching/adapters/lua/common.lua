@@ -6,7 +6,7 @@ are built from it, so that they lie in the same slot.
     T w          everything up to this sequence number has been appended
     T k          counter of seals
     T n          highest manifest number that what is here relies on
-    T b:<key>    LIST of an open buffer: elements, last of all its totals
+    T b:<key>    LIST of an open buffer: its totals, then elements
     T q:<id>     the same list once sealed; id = <k>:<key>
     T due        ZSET <key> -> time at which its open buffer must be sealed, microseconds UTC
     T out        ZSET <id> -> k: sealed and not yet acknowledged
@@ -17,8 +17,10 @@ doubles (-1, events, first, last, bytes, due, sealed), the reason ended by a zer
 owner's state. An element never begins with -1.
 
 Writes stand in an order in which a script that dies between any two of them can be repeated:
-what names a buffer is written before it and deleted after it, and new totals are pushed before
-the old ones go. So older totals may be left inside a list; readers pass over them.
+what names a buffer is written before it and deleted after it, and elements are pushed before
+the totals count them and leave after the totals have moved behind them. So an element may be
+there that no totals count, or older totals inside a list; readers pass over those, and take
+each number once.
 --]]
 local call, up, pk = redis.call, struct.unpack, struct.pack
 local T = string.sub(KEYS[1], 1, -2)
@@ -43,16 +45,16 @@ local function rely_on(manifest)
 end
 
 -- Totals of a list: events, first, last, bytes, due, sealed, reason, state; nothing if no list.
-local function totals(list, tail)
-  tail = tail or call('LINDEX', list, -1)
-  if not tail then
+local function totals(list, head)
+  head = head or call('LINDEX', list, 0)
+  if not head then
     return nil
   end
-  if #tail < 57 or up('<d', tail) ~= -1 then
-    error(redis.error_reply('TORN ' .. list .. ' does not end with its totals'))
+  if #head < 57 or up('<d', head) ~= -1 then
+    error(redis.error_reply('TORN ' .. list .. ' does not begin with its totals'))
   end
-  local _, events, first, last, bytes, due, sealed, reason, rest = up('<ddddddds', tail)
-  return events, first, last, bytes, due, sealed, reason, string.sub(tail, rest)
+  local _, events, first, last, bytes, due, sealed, reason, rest = up('<ddddddds', head)
+  return events, first, last, bytes, due, sealed, reason, string.sub(head, rest)
 end
 
 local function packed(events, first, last, bytes, due, sealed, reason, state)
@@ -85,7 +87,7 @@ local function seal(key, reason, now)
   if lo then
     call('ZADD', LO, lo, 'q' .. id)
   end
-  call('LSET', b, -1, packed(events, first, last, bytes, due, now, reason, state))
+  call('LSET', b, 0, packed(events, first, last, bytes, due, now, reason, state))
   call('RENAME', b, T .. 'q:' .. id)
   unname_open(key)
   return due

@@ -10,7 +10,7 @@ for j = 1, #page[2], 2 do
   local b = T .. 'b:' .. page[2][j]
   if totals(b) then
     answer[#answer + 1] = page[2][j]
-    answer[#answer + 1] = call('LINDEX', b, -1)
+    answer[#answer + 1] = call('LINDEX', b, 0)
   end
 end
 return answer

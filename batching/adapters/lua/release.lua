@@ -14,7 +14,7 @@ for j = 2, #ARGV, 2 do
   local b = T .. 'b:' .. key
   if totals(b) then
     local gone, lowest = 0, nil
-    for at, item in ipairs(call('LRANGE', b, 0, -2)) do
+    for at, item in ipairs(call('LRANGE', b, 1, -1)) do
       local first, last = up('<dd', item)
       if first ~= -1 and last > mark then
         lowest = math.min(lowest or math.huge, math.max(first, mark + 1))
@@ -28,6 +28,7 @@ for j = 2, #ARGV, 2 do
       call('ZREM', LO, 'b' .. key)
     end
     if gone > 0 then
+      call('LSET', b, gone, call('LINDEX', b, 0))
       call('LTRIM', b, gone, -1)
     end
     answer = answer + gone

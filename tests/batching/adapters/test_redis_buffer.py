@@ -423,7 +423,7 @@ def died(redis: Redis, name: str, left: int) -> bool:
 
 def test_a_list_that_no_script_left_so_is_reported_as_corrupt(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0))
-    redis.run(redis.client.rpop(f"{T}b:{A.text()}"))
+    redis.run(redis.client.lpop(f"{T}b:{A.text()}"))
     with pytest.raises(CorruptBuffer, match="torn buffer"):
         redis.append(0, group(A, 1, 1, believed=1))
 
