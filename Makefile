@@ -39,8 +39,11 @@ test-faults: setup  ## real servers, disks, clocks and processes broken from out
 
 test-cluster: setup  ## a real Kubernetes node with Argo, and what needs it (root; builds it the first time)
 	@$(BIN)/python -m tests.cluster build --images
-	@$(BIN)/pytest -q -n 2 --dist worksteal -m 'cluster and not alone'
-	@$(BIN)/pytest -q -m 'cluster and alone'
+	@$(BIN)/pytest -q -m cluster
+
+test-installed: setup  ## the shortest proof on it: the chart, the shipped flow, real data, kills, verify (ten minutes)
+	@$(BIN)/python -m tests.cluster build --images
+	@$(BIN)/pytest -q --durations=10 tests/cluster/test_whole.py tests/cluster/test_kills.py
 
 images: setup  ## both container images, by buildah, podman or docker (ENGINE, BASE, PREFIX, TAG)
 	@PYTHON=$(BIN)/python containers/build.sh
@@ -81,4 +84,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster images lock crash-test chart check bench bench-peers fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster test-installed images lock crash-test chart check bench bench-peers fuzz model soak
