@@ -1,5 +1,6 @@
 """A run that was given up, tried again by command; commands and the service are killed."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,10 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batching.adapters.folder import FolderStore
+from batching.identity import read_store
+from batching.runs.records import RunLog
+from batching.runs.reports import RunReport, read_run
+from batching.scope import Scoped
 from tests.end_to_end.plant import Plant, running
 from tests.ingest.cli.served import body
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 90.0
 FLOW = """
 import os, sys, time
 from pathlib import Path
@@ -52,17 +58,29 @@ def retry(plant: Plant, *words: str, **environment: str) -> "subprocess.Complete
     )
 
 
-def shown(plant: Plant) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(retry(plant, "show", RUN, "--json").stdout)
+def shown(plant: Plant) -> RunReport:
+    """Read how the run stands, in this process: it is looked at often."""
+
+    async def read() -> RunReport | None:
+        store = FolderStore(plant.folder / "blobs", read_only=True)
+        try:
+            identity = await read_store(store)
+            assert identity is not None
+            return await read_run(RunLog(Scoped(store, identity.id), identity.id, "s"), 1)
+        finally:
+            await store.close()
+
+    found = asyncio.run(read())
+    assert found is not None
     return found
 
 
-def until(plant: Plant, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def until(plant: Plant, true: Callable[[RunReport], bool]) -> RunReport:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if true(found := shown(plant)):
             return found
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise AssertionError(f"{found}\n{(plant.folder / 'one.log').read_text()[-3_000:]}")
 
 
@@ -72,8 +90,8 @@ def position(plant: Plant) -> dict[str, Any]:
     return found
 
 
-def states(run: dict[str, Any]) -> list[str]:
-    return [each["state"] for each in run["attempts"]]
+def states(run: RunReport) -> list[str]:
+    return [each.state for each in run.attempts]
 
 
 def test_a_run_that_was_given_up_is_tried_again_until_its_flow_is_mended(tmp_path: Path) -> None:
@@ -99,9 +117,10 @@ def test_a_run_that_was_given_up_is_tried_again_until_its_flow_is_mended(tmp_pat
 
         (tmp_path / "mended").touch()
         assert retry(made, "retry", RUN).stdout == f"{RUN}: attempt 4 asked for\n"
-        run = until(made, lambda run: run["status"] == "succeeded")
-        assert (run["result"]["attempt"], run["result"]["facts"]) == (4, {"samples": 50})
-        assert [each["asked"] for each in run["attempts"]] == [False, True, True, True]
+        run = until(made, lambda run: run.result is not None)
+        assert run.result is not None
+        assert (run.result.attempt, run.result.facts) == (4, {"samples": 50})
+        assert [each.asked for each in run.attempts] == [False, True, True, True]
         report = made.until(lambda report: not report.pending)
         assert (report.runs["succeeded"], report.wrong) == (1, False)
         until(made, lambda _: position(made)["asked"] == {})

@@ -9,6 +9,7 @@ JANITOR = "tests/batching/test_janitor.py"
 PARTITION = "tests/batching/test_partition.py"
 UPKEEP = "tests/batching/test_upkeep.py"
 DISPATCH = "tests/batching/runs/test_dispatcher.py"
+RETRIES = "tests/batching/runs/test_retries.py"
 SCHEDULED = "tests/batching/runs/test_scheduled_jobs.py"
 STORES = "tests/batching/adapters/test_stores.py"
 BUFFER = "tests/batching/adapters/test_redis_buffer.py"
@@ -141,7 +142,8 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL G and H, runs
     Mutant(
         "cap", "no record is created above the cap",
-        "batching/runs/job_line.py", "len(self.drives) < self.job.in_flight", "True", (DISPATCH,),
+        "batching/runs/job_line.py", "len(self.drives) + waiting < self.job.in_flight", "True",
+        (DISPATCH,),
     ),
     Mutant(
         "pace", "so many runs begin in a minute",
@@ -179,8 +181,33 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "settled", "`settled` stops at the first record without an end",
-        "batching/runs/job_line.py", "min(self.drives, default=self._number)", "self._number",
-        (DISPATCH,),
+        "batching/runs/settling.py", "min(going, default=end)", "end", (DISPATCH,),
+    ),
+    Mutant(
+        "own-end", "the end of an attempt is named by it",
+        "batching/names.py", "{number(n)}.a{k}.failed.json", "{number(n)}.failed.json", (RETRIES,),
+    ),
+    Mutant(
+        "asked-read", "dispatchers look now and then at what was asked for",
+        "batching/runs/job_line.py", "await self._settling.look()", "pass", (RETRIES,),
+    ),
+    Mutant(
+        "asked-stays", "what was asked for stays so until that attempt has ended",
+        "batching/runs/settling.py", "if self._over.get(n, 0) < k)", "if n not in self._over)",
+        (RETRIES,),
+    ),
+    Mutant(
+        "asked-held", "the janitor keeps what a record that was asked for needs",
+        JANITOR_PY, "if standing.asked:", "if False:", (JANITOR,),
+    ),
+    Mutant(
+        "asked-looks", "no attempt is decided on whose batches are gone",
+        "batching/runs/driver.py",
+        "await gone(self._runs.store, self._identity, drive.record)", "None", (RETRIES,),
+    ),
+    Mutant(
+        "asked-first", "what was asked for comes before new runs",
+        "batching/runs/job_line.py", "+ waiting <", "<", (RETRIES,),
     ),
     Mutant(
         "run-name", "the attempt is part of a run's name",

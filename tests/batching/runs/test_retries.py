@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batching import names
-from batching.errors import Transient
+from batching.errors import StoreUnavailable, Transient
 from batching.model import Attempt, RunPosition, dump
 from batching.runs import retries, settling
 from batching.runs.records import ASKED, REFUSED, RunLog
@@ -109,6 +109,24 @@ def test_an_attempt_that_fails_again_has_an_end_that_every_restart_sees(world: W
         assert [r.attempt for r in world.cluster.starts if r.n == 1] == [*range(1, k + 1)]
     assert [each.state for each in report(world, 1).attempts] == ["failed"] * 3
     assert report(world, 1).causes == ("failed",) * 3
+
+
+def test_asked_for_again_before_the_last_answer_was_let_go_of(world: World) -> None:
+    """A dispatcher knows that attempt 2 has ended, and reads that attempt 3 is asked for."""
+    asked(world, 1)
+    one = dispatcher(world)
+    rounds(world, one)
+    fail_all(world)
+    world.chaos.fails.add("replace")
+    with pytest.raises(StoreUnavailable):
+        step(one)  # it would let go of it now
+    world.chaos.fails.clear()
+    assert report(world, 1).status is RunStatus.FAILED
+    assert position(world).asked == {"1": 2}
+    assert asked(world, 1) == Answer({1: 3})
+    world.clock.now += settling.ASKED_NS
+    rounds(world, one)
+    assert [r.attempt for r in world.cluster.starts if r.n == 1] == [1, 2, 3]
 
 
 def test_an_end_that_an_older_headrace_wrote_counts(world: World) -> None:
