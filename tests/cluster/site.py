@@ -170,6 +170,17 @@ class Site:
         found = self.release.cluster.get("--namespace", self.namespace, "workflows")
         return list(found["items"])
 
+    def ended(self, seconds: float = 120) -> list[Any]:
+        """Wait for the end of all Workflows, which comes a moment after their results."""
+        deadline = time.monotonic() + seconds
+        while True:
+            made = self.workflows()
+            phases = [each.get("status", {}).get("phase", "") for each in made]
+            if not {"", "Pending", "Running"}.intersection(phases):
+                return made
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(1)
+
     def objects(self, kind: str) -> list[str]:
         """Name the store's objects of a kind, such as `results`, without the store's own folder."""
         found = self.lake.container.list_blob_names(name_starts_with=f"{PREFIX}/")

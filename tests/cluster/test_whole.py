@@ -97,7 +97,7 @@ def test_real_sensor_data_is_batched_in_a_pod_and_every_batch_is_in_one_workflow
     assert "0 missing, 0 twice" in closing
     assert "counts and sample sums agree" in closing
 
-    made = ended(site)  # the result comes a moment before its Workflow's end
+    made = site.ended()
     records = site.objects("runs")
     assert each_batch_is_in_one(made)
     assert {each["status"]["phase"] for each in made} == {"Succeeded"}
@@ -109,16 +109,6 @@ def test_real_sensor_data_is_batched_in_a_pod_and_every_batch_is_in_one_workflow
     assert len(runs) >= 2
     assert {(result["attempt"], result["by"]) for result in results} == {(1, "flow")}
     assert samples_in(site, results) == samples_sent(site)
-
-
-def ended(site: Site, seconds: float = 120) -> list[Any]:
-    deadline = time.monotonic() + seconds
-    while True:
-        made = site.workflows()
-        if not [each for each in made if each["status"].get("phase") in (None, "Running")]:
-            return made
-        assert time.monotonic() < deadline, site.told()
-        time.sleep(1)
 
 
 def each_batch_is_in_one(workflows: list[Any]) -> bool:
