@@ -87,9 +87,10 @@ class Demo:
             return await self._finish(connection, watching)
         finally:
             self.progress.phase = "stopping"
-            await self.service.stop()
-            if watching is not None:
+            if watching is not None:  # first, or it would start the stopped service again
                 watching.cancel()
+                await asyncio.wait({watching})
+            await self.service.stop()
             await self._hub.stop()
 
     async def _watch(self, tick: Callable[[], None]) -> None:

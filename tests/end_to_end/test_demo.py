@@ -25,6 +25,13 @@ def test_the_demo_is_complete_though_the_service_is_killed(tmp_path: Path) -> No
     assert process.returncode == 0, said
     assert CLOSING.fullmatch(said.strip().splitlines()[-1]), said
     assert "the service was killed and went on" in said
+    assert not left_behind(tmp_path)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Give the commands of processes that name the folder."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True, text=True)
+    return [line for line in listed.stdout.splitlines() if str(folder) in line]
 
 
 @pytest.mark.slow
@@ -47,3 +54,4 @@ def test_a_demo_that_was_stopped_by_ctrl_c_leaves_nothing_behind_and_the_next_on
     again = demo(tmp_path, "--events", "300")
     said, _ = again.communicate(timeout=240)
     assert again.returncode == 0, said
+    assert not left_behind(tmp_path)
