@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,19 +129,22 @@ def test_a_burst_is_merged_and_two_services_keep_the_cap(
     }
     plant = Plant(tmp_path, partitions=2, settings=settings, patience_seconds=240)
     with running(plant):
-        first = plant.start("one")
+        services = {"one": plant.start("one")}
         plant.send(1, sensors=SENSORS)  # whoever is alone has all partitions, the lowest one, too
         plant.until(plant.all_committed)
-        plant.start("two")
+        services["two"] = plant.start("two")
         time.sleep(6)  # it finds its share
         watch.mark("burst")
+        before = started(tmp_path)
         while watch.committed()[1] < BUNDLES:
             plant.send(10 * SENSORS, rate=400, sensors=SENSORS)
+        dispatching, other = sorted(services, key=lambda s: before[s] - started(tmp_path)[s])
         watch.mark("the dispatching service is paused")
-        first.send_signal(signal.SIGSTOP)
+        services[dispatching].send_signal(signal.SIGSTOP)
         time.sleep(8)  # twice the time after which others take over
+        plant.send(10 * SENSORS, rate=400, sensors=SENSORS)
         watch.mark("it goes on, beside the other")
-        first.send_signal(signal.SIGCONT)
+        services[dispatching].send_signal(signal.SIGCONT)
         plant.complete()
         watch.over.set()
     _draw(watch, Path(os.environ.get("BURST_PICTURE", tmp_path / "burst.png")))
@@ -154,10 +158,13 @@ def test_a_burst_is_merged_and_two_services_keep_the_cap(
     assert len(set(taken)) == len(taken)
     assert len(stage.workflows()) == len(records), "one Workflow each"
     assert set(stage.codes.asked.values()) == {1}
-    dispatchers = {
-        path.stem for path in tmp_path.glob("*.log") if b"run started" in path.read_bytes()
-    }
-    assert dispatchers == {"one", "two"}
+    assert started(tmp_path)[other] > before[other], "both dispatched"
+
+
+def started(folder: Path) -> Counter[str]:
+    """Count the runs that each service has started."""
+    logs = folder.glob("*.log")
+    return Counter({path.stem: path.read_bytes().count(b"run started") for path in logs})
 
 
 def _draw(watch: Watch, path: Path) -> None:
