@@ -135,7 +135,7 @@ def test_so_many_runs_begin_in_a_minute_of_both_together(pair: Pair) -> None:
     assert len(pair.records()) == 5
 
 
-AUTUMN = {"origin": "2026-10-25T00:30+02:00", "speed": 1200}  # an hour takes three seconds
+AUTUMN = {"origin": "2026-10-25T00:30+02:00", "speed": 600}  # an hour takes six seconds
 
 
 @pytest.mark.slow
