@@ -17,6 +17,19 @@ async def read_store(store: BlobStore) -> Store | None:
     return None if raw is None else load(Store, names.STORE, raw)
 
 
+async def existing_store(root: BlobStore) -> Store:
+    """Read `headrace.json`, where a service must have written it.
+
+    Raises:
+        SettingError: none has.
+
+    """
+    identity = await read_store(root)
+    if identity is None:
+        raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+    return identity
+
+
 async def open_store(
     store: BlobStore,
     clock: Clock,

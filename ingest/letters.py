@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from batching.chunk import UNWRITABLE
 from batching.errors import SettingError
-from batching.identity import read_store
+from batching.identity import existing_store
 from batching.letters import Letter, dead_letters
 from batching.model import Store
 from batching.names import REDRIVE
@@ -104,10 +104,7 @@ class DeadLetters:
             SettingError: no service has written there.
 
         """
-        identity = await read_store(root)
-        if identity is None:
-            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
-        return cls(root, identity, writer)
+        return cls(root, await existing_store(root), writer)
 
     @property
     def redrives(self) -> RedriveLog:

@@ -19,7 +19,7 @@ from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
 from batching.commit import StreamFormat
 from batching.errors import BatchError, SettingError, StoreUnavailable
-from batching.identity import open_store, read_store
+from batching.identity import existing_store, open_store
 from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from batching.limits.pressure import within
@@ -142,9 +142,7 @@ async def open_scoped(settings: Settings, *, read_only: bool = False) -> AsyncIt
     """
     root = await open_blobs(settings, read_only=read_only)
     try:
-        identity = await read_store(root)
-        if identity is None:
-            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        identity = await existing_store(root)
         yield Scoped(root, identity.id)
     finally:
         await root.close()

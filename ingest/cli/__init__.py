@@ -10,6 +10,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from batching.errors import BatchError
+from ingest.cli.options import OPTIONS
 
 COMMANDS = {
     "run": "Receive events, seal batches, start runs.",
@@ -27,7 +28,6 @@ COMMANDS = {
     "demo": "Run hub, service, sensors and a flow on this machine; prove it.",
 }
 HELP = "Gathers sensor events into batches and runs Metaflow flows on them, each exactly once."
-OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):

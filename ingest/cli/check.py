@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from ruamel.yaml import YAML
 
+from ingest.cli.options import Json
 from ingest.config import Settings, WrongSettings, load_all
 from ingest.settings.show import resolved, where_from, where_to
 from ingest.settings.stream import Match, Seal
@@ -35,7 +36,7 @@ def check(
     ] = None,
     *,
     show: Annotated[bool, typer.Option("--show", help="Print all settings, as YAML.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the settings: a file, HEADRACE_ variables over it. Exit code 2 if any is wrong.
 

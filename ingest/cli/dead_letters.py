@@ -19,6 +19,8 @@ from batching.errors import SettingError
 from batching.letters import Letter
 from batching.redrive import Outcome, Redriver
 from ingest.cli import letters_shown as shown
+from ingest.cli.options import Config, Json, new_group
+from ingest.cli.told import console
 from ingest.letters import DeadLetters, Wanted, place, wanted
 
 EXAMPLE = """
@@ -57,20 +59,9 @@ Examples: mend the settings and restart the service first
 
 A letter comes back once, however often this is called and by how many at the same time.
 """
-OPTIONS = {"help_option_names": ["-h", "--help"]}
-group = typer.Typer(
-    name="dead-letters",
-    help="List events that were set aside, look at one, drive them again.",
-    epilog=EXAMPLE,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings=OPTIONS,
+group = new_group(
+    "dead-letters", "List events that were set aside, look at one, drive them again.", EXAMPLE
 )
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-]
 Partition = Annotated[list[str] | None, typer.Option(help="Only of this partition; repeat it.")]
 Reason = Annotated[list[str] | None, typer.Option(help="Only with this reason; repeat it.")]
 Stream = Annotated[
@@ -86,7 +77,6 @@ Sensor = Annotated[
 Since = Annotated[
     str | None, typer.Option(help="Only those that reached the hub since: 2 h, or a time (UTC).")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @group.command("list", epilog=LIST_EXAMPLE)
@@ -121,7 +111,7 @@ def list_letters(
     if as_json:
         typer.echo(json.dumps(listing.plain()))
     else:
-        listing.show(Console(highlight=False, emoji=False))
+        listing.show(console())
 
 
 @group.command("show", epilog=SHOW_EXAMPLE)
@@ -151,7 +141,7 @@ def show_letter(
         typer.echo(json.dumps(shown.plain(found[0], came_back=came_back, whole=True)))
     else:
         for each in found:
-            shown.show(each, Console(highlight=False, emoji=False), came_back=came_back)
+            shown.show(each, console(), came_back=came_back)
 
 
 def _write(body: Path, content: bytes) -> None:
@@ -206,7 +196,7 @@ def redrive(
     if as_json:
         typer.echo(json.dumps(shown.plain_outcome(outcome, dry_run=dry_run)))
     else:
-        shown.show_outcome(outcome, Console(highlight=False, emoji=False), dry_run=dry_run)
+        shown.show_outcome(outcome, console(), dry_run=dry_run)
 
 
 async def _redrive(config: Path | None, chosen: Wanted, *, dry_run: bool, ask: bool) -> Outcome:

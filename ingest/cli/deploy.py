@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from batching.errors import SettingError
+from ingest.cli.options import Config
 
 EXAMPLE = """
 Examples:
@@ -31,10 +32,7 @@ UNREAD = ("source", "redis", "http")  # who deploys a flow has not the service's
 
 def deploy(
     flow: Annotated[str, typer.Argument(help="Class of the flow, as jobs name it, or its file.")],
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-    ] = None,
+    config: Config = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the YAML; upload and apply nothing.")
     ] = False,

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from batching.errors import SettingError, Transient
+from ingest.cli.options import Config, Json
 
 LOOK_SECONDS, CALM_SECONDS, GRACE_SECONDS = 1.0, 0.2, 15.0
 OPEN, LAG = "headrace_open_sensors", "headrace_source_lag_events"
@@ -25,14 +26,11 @@ Examples:
 
 
 def drain(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-    ] = None,
+    config: Config = None,
     stop: Annotated[
         bool, typer.Option("--stop", help="Then stop the service, with nothing open.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make the service of this machine take what the hub has, seal every batch and commit.
 

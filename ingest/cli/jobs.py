@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from batching.errors import SettingError
@@ -15,6 +14,8 @@ from batching.ports import BlobStore
 from batching.runs.records import list_jobs
 from batching.runs.retired import retire as end_job
 from batching.runs.retired import retired
+from ingest.cli.options import Config, Json, new_group
+from ingest.cli.told import console
 
 EXAMPLE = """
 Examples:
@@ -23,26 +24,15 @@ Examples:
 
   headrace jobs retire hourly_report --config headrace.yaml
 """
-OPTIONS = {"help_option_names": ["-h", "--help"]}
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-]
-group = typer.Typer(
-    name="jobs",
-    help="Show the jobs of a store, or end one that was removed from the file.",
-    epilog=EXAMPLE,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings=OPTIONS,
+group = new_group(
+    "jobs", "Show the jobs of a store, or end one that was removed from the file.", EXAMPLE
 )
 
 
 @group.command("list", epilog=EXAMPLE)
 def show(
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show every job that has records or stands in the file, and which of them holds the log."""
     found = asyncio.run(_list(config))
@@ -52,7 +42,7 @@ def show(
     table = Table("job", "state", box=None, header_style="dim")
     for job in found:
         table.add_row(job["job"], job["state"])
-    Console(highlight=False, emoji=False).print(table)
+    console().print(table)
 
 
 @group.command(epilog=EXAMPLE)

@@ -13,12 +13,13 @@ import typer
 
 from batching import failpoints
 from batching.errors import SettingError
-from batching.identity import read_store
+from batching.identity import existing_store
 from batching.runs.finding import find_run
 from batching.runs.records import list_jobs
 from batching.runs.reports import RunReport, RunStatus, newest_runs, read_run
 from batching.scope import Scoped
 from ingest.cli import runs_shown as shown
+from ingest.cli.options import Config, Json, new_group
 from ingest.cli.told import console, count
 from ingest.since import since_ns
 
@@ -53,24 +54,6 @@ Examples: a run by its number, or by the name of an attempt, which logs and Argo
 
   headrace runs show motion/7 --json | jq -r .result.outputs
 """
-OPTIONS = {"help_option_names": ["-h", "--help"]}
-CLOCKS_NS = 300 * 10**9  # how far the clocks of dispatchers may be apart
-group = typer.Typer(
-    name="runs",
-    help="List the runs of jobs, show one with all that belongs to it, or try one again.",
-    epilog=EXAMPLE,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings=OPTIONS,
-)
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
 RETRY_EXAMPLE = """
 Examples: mend what made them fail first
 
@@ -82,6 +65,12 @@ Examples: mend what made them fail first
 
 However often this is called, and by how many at the same time, it makes one attempt.
 """
+CLOCKS_NS = 300 * 10**9  # how far the clocks of dispatchers may be apart
+group = new_group(
+    "runs",
+    "List the runs of jobs, show one with all that belongs to it, or try one again.",
+    EXAMPLE,
+)
 
 
 @asynccontextmanager
@@ -99,9 +88,7 @@ async def open_shelf(config: Path | None, *, read_only: bool = True) -> AsyncIte
     settings = load(config, os.environ)
     root = await open_blobs(settings, read_only=read_only)
     try:
-        identity = await read_store(root)
-        if identity is None:
-            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        identity = await existing_store(root)
         store = Scoped(root, identity.id)
         yield Shelf(settings, root, store, identity, await list_jobs(store))
     finally:

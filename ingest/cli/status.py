@@ -4,15 +4,13 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batching.errors import SettingError
-from batching.identity import read_store
+from batching.identity import existing_store
 from batching.model import Store
 from batching.names import REDRIVE
 from batching.ports import BlobStore
@@ -22,6 +20,8 @@ from batching.runs.reports import RunStatus, list_runs
 from batching.runs.retired import retired
 from batching.scope import Scoped
 from batching.view import Log, partitions_of
+from ingest.cli.options import Config, Json
+from ingest.cli.told import console
 
 EXAMPLE = """
 Examples:
@@ -33,29 +33,26 @@ Examples:
 
 
 def status(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Show partitions and jobs as they lie in the store; works beside a service or without one."""
     found = asyncio.run(_status(config))
     if as_json:
         typer.echo(json.dumps(found))
         return
-    console = Console(highlight=False, emoji=False)
+    out = console()
     place = f"store {found['store']} of hub {found['hub']}, group {found['group']}"
-    console.print(escape(place), soft_wrap=True)
-    console.print(_table(("partition", "checkpoint", "manifests", "lost"), found["partitions"]))
+    out.print(escape(place), soft_wrap=True)
+    out.print(_table(("partition", "checkpoint", "manifests", "lost"), found["partitions"]))
     if found["re_driven"]:
-        console.print(f"{found['re_driven']:,} dead letters re-driven")
+        out.print(f"{found['re_driven']:,} dead letters re-driven")
     if found["jobs"]:
         columns = ("job", "runs", *(status.value for status in RunStatus), "batches")
         rows = [{**job, "job": _named(job)} for job in found["jobs"]]
-        console.print(_table(columns, rows))
+        out.print(_table(columns, rows))
     for run in found["failed"]:
-        console.print(f"[red]failed:[/] {run}")
+        out.print(f"[red]failed:[/] {run}")
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
@@ -79,9 +76,7 @@ async def _status(config: Path | None) -> dict[str, Any]:
 
     root = await open_blobs(load(config, os.environ), read_only=True)
     try:
-        identity = await read_store(root)
-        if identity is None:
-            raise SettingError(f"{root.uri} holds no headrace.json: no service has written here")
+        identity = await existing_store(root)
         return await _read(root, identity)
     finally:
         await root.close()

@@ -9,7 +9,8 @@ import typer
 from batching.errors import SettingError
 from batching.runs.reports import RunReport
 from ingest.cli import runs_shown, trace_shown
-from ingest.cli.runs import Config, Json, open_shelf, places_of
+from ingest.cli.options import Config, Json
+from ingest.cli.runs import open_shelf, places_of
 from ingest.cli.told import console
 from ingest.since import since_ns
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from batching.verify import Report, Senders
 from batching.verify import verify as verified
+from ingest.cli.options import Config, Json
+from ingest.cli.told import console
 
 EXAMPLE = """
 Examples:
@@ -26,10 +28,7 @@ Exit code: 0 complete; 1 something is missing, twice or damaged; 3 something is 
 
 
 def verify(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HEADRACE_CONFIG", help="The service's YAML file."),
-    ] = None,
+    config: Config = None,
     against: Annotated[
         Path | None, typer.Option(help="The log of `headrace send --log`: what was sent.")
     ] = None,
@@ -42,7 +41,7 @@ def verify(
     allow_pending: Annotated[
         bool, typer.Option("--allow-pending", help="What is not done yet is no fault.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Account for every event, batch and run in the store, beside a live service or without."""
     senders = None if against is None else Senders.read(against)
@@ -50,7 +49,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.plain()))
     else:
-        show(report, Console(highlight=False, emoji=False))
+        show(report, console())
     raise typer.Exit(report.exit_code(allow_pending=allow_pending))
 
 
