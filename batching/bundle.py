@@ -148,4 +148,9 @@ def open_bundle(raw: Any, name: str = "bundle") -> Any:
 
 def chunks_of(table: Any) -> Any:
     """Give the table of chunks that a bundle carries in its metadata."""
-    return pa.ipc.open_file(pa.py_buffer(table.schema.metadata[CHUNKS])).read_all()
+    return chunks_in(table.schema)
+
+
+def chunks_in(schema: Any) -> Any:
+    """Give the table of chunks that the schema of a bundle carries."""
+    return pa.ipc.open_file(pa.py_buffer(schema.metadata[CHUNKS])).read_all()

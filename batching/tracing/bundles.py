@@ -9,17 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from batching.bundle import CHUNKS
+from batching.bundle import chunks_in
 from batching.errors import CorruptObject
 from batching.model import Entry
 from batching.ports import BlobStore
 
 HEAD_BYTES = 2**16
-_MAGIC, _BEGIN, _PREFIX = (
-    b"ARROW1",
-    8,
-    8,
-)  # magic and padding; then a mark and a length, 4 bytes each
+_MAGIC = b"ARROW1"
+_BEGIN, _PREFIX = 8, 8  # magic and padding; then a mark and a length, 4 bytes each
 
 
 class Told(NamedTuple):
@@ -47,7 +44,7 @@ async def read_chunks(store: BlobStore, name: str) -> Any | None:
         raise CorruptObject(f"{name} is no Arrow file")
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(head[_BEGIN:end]))
-        return pa.ipc.open_file(pa.py_buffer(schema.metadata[CHUNKS])).read_all()
+        return chunks_in(schema)
     except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
         raise CorruptObject(f"{name} is no bundle: {error}") from error
 

@@ -9,6 +9,7 @@ from batching.ports import BlobStore
 from batching.runs.records import RunLog
 from batching.runs.reports import RunReport, read_run
 from batching.runs.retired import retired
+from batching.tracing.bisection import first
 
 
 class Standing(StrEnum):
@@ -49,21 +50,15 @@ class Handing:
     async def _of(self, job: str, partition: str, n: int, entry: Entry) -> Handed:
         found = await self._covering_record(job, partition, n)
         if found == self._ends[job]:
-            newest = await self._record(job, found - 1)
-            if newest is not None and newest.over and entry.stream not in newest.over:
+            if _elsewhere(await self._record(job, found - 1), entry):
                 return Handed(job, Standing.OTHER_STREAMS)
             ended = await retired(self._store, job) is not None
             return Handed(job, Standing.RETIRED if ended else Standing.WAITS)
         report = await self._report(job, found)
         batches = () if report is None else report.batches
-        if any(
-            _same(each.entry, entry)
-            for each in batches
-            if (each.partition, each.n) == (partition, n)
-        ):
+        if any((b.partition, b.n) == (partition, n) and _same(b.entry, entry) for b in batches):
             return Handed(job, Standing.RUN, report)
-        record = await self._record(job, found)
-        if record is not None and record.over and entry.stream not in record.over:
+        if _elsewhere(await self._record(job, found), entry):
             return Handed(job, Standing.OTHER_STREAMS)
         return Handed(job, Standing.LEFT_OUT if batches else Standing.BEGAN_LATER)
 
@@ -73,14 +68,11 @@ class Handing:
         if key not in self._covering:
             if job not in self._ends:
                 self._ends[job] = await self._logs[job].end()
-            low, end = 0, self._ends[job]
-            while low < end:
-                middle = (low + end) // 2
-                if await self._passed(job, middle, partition) > n:
-                    end = middle
-                else:
-                    low = middle + 1
-            self._covering[key] = low
+
+            async def passes(number: int) -> bool:
+                return await self._passed(job, number, partition) > n
+
+            self._covering[key] = await first(0, self._ends[job], passes)
         return self._covering[key]
 
     async def _passed(self, job: str, number: int, partition: str) -> int:
@@ -100,6 +92,11 @@ class Handing:
         if (job, number) not in self._reports:
             self._reports[job, number] = await read_run(self._logs[job], number)
         return self._reports[job, number]
+
+
+def _elsewhere(record: RunRecord | None, entry: Entry) -> bool:
+    """Tell whether a record says that its job is not over the batch's stream."""
+    return record is not None and bool(record.over) and entry.stream not in record.over
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind, Manifest, Position, Trimmed
 from batching.retry import answered
+from batching.tracing.bisection import first
 from batching.tracing.bundles import Told, read_chunks, told
 from batching.view import COVERING, Log
 
@@ -97,15 +98,13 @@ class Search:
 
     async def _bisect(self, low: int, end: int) -> int:
         """Find a manifest that reaches to the number, behind one that does not."""
-        while low < end:
-            middle = (low + end) // 2
-            self._bisected.add(middle)
-            (manifest,) = await self._manifests([middle])
-            if max((e.last for e in _entries(manifest)), default=-1) >= self._number:
-                end = middle
-            else:
-                low = middle + 1
-        return low
+
+        async def reaches(n: int) -> bool:
+            self._bisected.add(n)
+            manifest = await self._manifest(n)
+            return max((e.last for e in _entries(manifest)), default=-1) >= self._number
+
+        return await first(low, end, reaches)
 
     async def _outward(self, low: int, begin: int, end: int) -> None:
         up, down = begin, begin

@@ -8,9 +8,10 @@ local page = call('ZSCAN', DUE, ARGV[1], 'COUNT', ARGV[2])
 local answer = {page[1]}
 for j = 1, #page[2], 2 do
   local b = T .. 'b:' .. page[2][j]
-  if totals(b) then
+  local head = call('LINDEX', b, 0)
+  if head and totals(b, head) then
     answer[#answer + 1] = page[2][j]
-    answer[#answer + 1] = call('LINDEX', b, 0)
+    answer[#answer + 1] = head
   end
 end
 return answer
