@@ -2,38 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import Reattach
 from batching.model import EntryKind, LostReason, Position
 from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.verify import verify
-from tests.batching.conftest import Bench, make_bench
+from tests.batching.conftest import Bench
 
 Story = Callable[[Bench], Awaitable[None]]
 GONE = LostReason.RETENTION
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
-    """Run a story on a bench of its own."""
+def play(play: Callable[[Story], None]) -> Callable[[Story], None]:
+    """Run a story on a bench of its own, with batches of four samples."""
 
-    async def run(story: Story) -> None:
-        server = EmbeddedValkey(tmp_path / "valkey")
-        url = await server.start()
-        try:
-            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
-                bench.policy = SealPolicy(max_samples=4)
-                await story(bench)
-        finally:
-            await server.stop()
+    async def prepared(bench: Bench, story: Story) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        await story(bench)
 
-    return lambda story: asyncio.run(run(story))
+    return lambda story: play(lambda bench: prepared(bench, story))
 
 
 async def lost(bench: Bench) -> list[tuple[int, int, int]]:

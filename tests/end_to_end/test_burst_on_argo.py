@@ -19,6 +19,7 @@ from batching import names
 from batching.model import EntryKind, Manifest, RunRecord, load
 from ingest.virtual.recording import signals
 from tests.batching.adapters.argo_stage import ArgoStage
+from tests.batching.runs import on_disk
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cluster, namespace  # noqa: F401
 from tests.end_to_end.plant import Plant, running, stream
@@ -88,24 +89,12 @@ class Watch:
 
     def records(self) -> list[RunRecord]:
         """Read every run record with batches, in order."""
-        found: list[RunRecord] = []
         if not list((self.folder / "blobs").glob("*/log")):
-            return found
-        n = 0
-        while (path := self.store() / names.run("job", n)).exists():
-            found.append(load(RunRecord, path.name, path.read_bytes()))
-            n += 1
-        return [record for record in found if record.batches]
+            return []
+        return on_disk.records(self.store(), "job")
 
     def _result(self, record: RunRecord) -> Path:
         return self.store() / names.result("job", record.n)
-
-    def most_in_flight(self) -> int:
-        """Count the records without a result at each moment at which one was created."""
-        records = self.records()
-        begun = [(self.store() / names.run("job", r.n)).stat().st_mtime_ns for r in records]
-        ended = [self._result(record).stat().st_mtime_ns for record in records]
-        return max(sum(b <= now for b in begun) - sum(e < now for e in ended) for now in begun)
 
 
 @pytest.fixture
@@ -151,7 +140,7 @@ def test_a_burst_is_merged_and_two_services_keep_the_cap(
     _, bundles = watch.committed()
     records = watch.records()
     assert bundles >= BUNDLES
-    assert watch.most_in_flight() == CAP
+    assert on_disk.most_in_flight(watch.store(), "job") == CAP
     assert max(sample["in_flight"] for sample in watch.samples) <= CAP
     assert len(records) <= MOST_RUNS
     taken = [(b.partition, b.n, b.entry.first) for record in records for b in record.batches]

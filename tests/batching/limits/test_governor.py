@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import given
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.errors import Leaving, Reattach
 from batching.limits import governor as module
 from batching.limits.governor import Governor
@@ -21,7 +19,7 @@ from batching.model import Element, Entry
 from batching.names import Key
 from batching.partition import Partition, halves
 from batching.verify import Report, verify
-from tests.batching.conftest import Bench, make_bench
+from tests.batching.conftest import Bench
 
 Story = Callable[[Bench], Awaitable[None]]
 SIZE = 60  # of one sample, encoded, and a little more
@@ -29,20 +27,14 @@ PATIENCE_SECONDS = 20
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
-    """Run a story on a bench of its own."""
+def play(play: Callable[[Story], None]) -> Callable[[Story], None]:
+    """Run a story on a bench of its own, which must come to its end."""
 
-    async def run(story: Story) -> None:
-        server = EmbeddedValkey(tmp_path / "valkey")
-        url = await server.start()
-        try:
-            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
-                async with asyncio.timeout(2 * PATIENCE_SECONDS):
-                    await story(bench)
-        finally:
-            await server.stop()
+    async def bounded(bench: Bench, story: Story) -> None:
+        async with asyncio.timeout(2 * PATIENCE_SECONDS):
+            await story(bench)
 
-    return lambda story: asyncio.run(run(story))
+    return lambda story: play(lambda bench: bounded(bench, story))
 
 
 def bounded(bench: Bench, **bounds: int) -> PressureMetrics:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from batching import names
-from batching.model import Entry, Manifest, RunRecord, dump, load
+from batching.model import Entry, Manifest, RunRecord, dump
+from tests.batching.runs import on_disk
 from tests.batching.runs.dispatch_process import PARTITIONS, FastClock, store
 from tests.batching.runs.dispatch_world import IDENTITY
 
@@ -59,17 +60,15 @@ class Pair:
         assert await self.store.create(name, [dump(manifest)])
         self.next[partition] = n + 1
 
+    @property
+    def place(self) -> Path:
+        return self.folder / "blobs" / IDENTITY.id
+
     def path(self, name: str) -> Path:
-        return self.folder / "blobs" / IDENTITY.id / name
+        return self.place / name
 
     def records(self) -> list[RunRecord]:
-        """Every record with batches, in order."""
-        found: list[RunRecord] = []
-        n = 0
-        while (path := self.path(names.run("job", n))).exists():
-            found.append(load(RunRecord, path.name, path.read_bytes()))
-            n += 1
-        return [record for record in found if record.batches]
+        return on_disk.records(self.place, "job")
 
     def batches(self) -> list[tuple[str, int, int]]:
         return [(b.partition, b.n, b.entry.first) for r in self.records() for b in r.batches]
@@ -78,10 +77,7 @@ class Pair:
         return all(self.path(names.result("job", r.n)).exists() for r in self.records())
 
     def in_flight(self) -> int:
-        """Count the records without a result, at most, whenever one was created."""
-        begun = [self.path(names.run("job", r.n)).stat().st_mtime_ns for r in self.records()]
-        ended = [self.path(names.result("job", r.n)).stat().st_mtime_ns for r in self.records()]
-        return max(sum(b <= now for b in begun) - sum(e < now for e in ended) for now in begun)
+        return on_disk.most_in_flight(self.place, "job")
 
     async def until(self, true: Callable[[], bool], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):

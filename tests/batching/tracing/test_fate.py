@@ -1,39 +1,29 @@
 """What became of single events, on a real Valkey and a folder that the product itself wrote."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.model import LostReason
 from batching.parking.replay import ReplayBound
 from batching.policy import SealPolicy
 from batching.tracing.fate import EventTrace, Fate, trace_event
-from tests.batching.conftest import SECOND, Bench, make_bench
+from tests.batching.conftest import SECOND, Bench
 
 Story = Callable[[Bench], Awaitable[None]]
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
+def play(play: Callable[[Story], None]) -> Callable[[Story], None]:
     """Run a story on a bench of its own; streams are sealed by two events, or by age."""
 
-    async def run(story: Story) -> None:
-        server = EmbeddedValkey(tmp_path / "valkey")
-        url = await server.start()
-        try:
-            async with asynccontextmanager(make_bench)(tmp_path / "blobs", url) as bench:
-                bench.replay_bound = ReplayBound(events=10)
-                bench.policy = SealPolicy(max_age_ns=1_000 * SECOND)
-                bench.policies["quick"] = SealPolicy(max_chunks=2)
-                await story(bench)
-        finally:
-            await server.stop()
+    async def prepared(bench: Bench, story: Story) -> None:
+        bench.replay_bound = ReplayBound(events=10)
+        bench.policy = SealPolicy(max_age_ns=1_000 * SECOND)
+        bench.policies["quick"] = SealPolicy(max_chunks=2)
+        await story(bench)
 
-    return lambda story: asyncio.run(run(story))
+    return lambda story: play(lambda bench: prepared(bench, story))
 
 
 async def fates(bench: Bench, *numbers: int, last: int | None = None) -> list[EventTrace]:
