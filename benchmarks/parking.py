@@ -14,37 +14,27 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import structlog
 import typer
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
-from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.chunk import encode_samples
-from batching.clock import SystemClock
 from batching.commit import StreamFormat
-from batching.identity import open_store
-from batching.metrics import BatchingMetrics
-from batching.model import Chunk, Element
+from batching.model import Element
 from batching.names import Key
 from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
-from batching.scope import Scoped
-from batching.tenure import Hooks, Rules
+from batching.tenure import Rules
 from batching.verify import verify
-from batching.view import Log
-from benchmarks import processes
+from benchmarks import owners, processes
 from benchmarks.figures import Figures
 from benchmarks.place import BenchmarkFailed
 
 QUICK = 2_000
-SLICE = 1_000  # events an append
 SAMPLES, CHANNELS = 12, ("ax", "ay", "az")
 MIB = 2**20
 EXAMPLE = """
@@ -67,7 +57,7 @@ def parking(
     folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
 ) -> None:
     """Measure what many slow sensors cost."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    owners.silent()
     figures, count = Figures(), QUICK if quick else sensors
     for _ in range(1 if quick else repeat):
         with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
@@ -98,10 +88,7 @@ async def _park(folder: Path, url: str, sensors: int, figures: Figures) -> None:
     async with _owner(folder, url) as owner:
         await owner.attach()
         began = time.perf_counter()
-        for at in range(0, sensors, SLICE):
-            several = [_element(number) for number in range(at, min(at + SLICE, sensors))]
-            last = several[-1]
-            await owner.append(several, last.sequence_number, last.enqueued_ns)
+        await owners.append(owner, map(_element, range(sensors)))
         figures.add("append", "s", time.perf_counter() - began)
         began = time.perf_counter()
         await owner.drain()
@@ -123,7 +110,7 @@ def _in_a_process(folder: Path, url: str, sensors: int) -> tuple[float, float, i
 
 
 def _attached(folder: Path, url: str, sensors: int) -> tuple[float, float, int]:
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    owners.silent()
 
     async def attach() -> tuple[float, float, int]:
         async with _owner(folder, url) as owner:
@@ -157,38 +144,21 @@ async def _batch(folder: Path, url: str, sensors: int, figures: Figures) -> None
 
 @asynccontextmanager
 async def _owner(folder: Path, url: str) -> AsyncIterator[Partition]:
-    root, clock = FolderStore(folder / "blobs"), SystemClock()
-    facts: dict[str, Any] = {"namespace": "ns", "created_ms": 1, "consumer_group": "$Default"}
-    identity = await open_store(root, clock, hub="hub", start=_from_zero, **facts)
-    log = Log(root, Scoped(root, identity.id), identity, "0")
     rules = Rules(
         {"motion": SealPolicy(max_age_ns=86_400 * 10**9)},
         {"motion": StreamFormat(CHANNELS)},
         linger_ns=0,
         replay_bound=ReplayBound(events=1),
     )
-    async with Redis.from_url(url, protocol=2) as client:
-        buffer = RedisBuffer(client, prefix(identity.id, identity.hub_id, "0"))
-        metrics, hooks = BatchingMetrics(CollectorRegistry()), Hooks(_nothing)
-        yield Partition(log, buffer, clock, metrics, rules=rules, writer="bench", hooks=hooks)
-    await root.close()
-
-
-async def _from_zero() -> dict[str, int]:
-    return {"0": 0}
-
-
-async def _nothing() -> int:
-    return -1
+    async with owners.opened(folder, rules, url=url) as bench:
+        yield bench.owner
 
 
 def _element(number: int) -> Element:
-    now = time.time_ns()
-    times = now + np.arange(SAMPLES, dtype=np.int64)
+    times = time.time_ns() + np.arange(SAMPLES, dtype=np.int64)
     values = np.full((SAMPLES, len(CHANNELS)), float(number))
-    chunk = Chunk(number, now, f"message-{number:08d}", times, values)
     key = Key("motion", f"plant-7/line-3/sensor-{number:06d}")
-    return Element(key, number, now, SAMPLES, encode_samples(chunk))
+    return owners.element(key, number, times, values, f"message-{number:08d}")
 
 
 def main() -> None:
