@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import azurite
 from tests.cluster import needs
 from tests.cluster.build import PARTS, build, missing
 from tests.cluster.chart import FLOWS, INGEST
@@ -45,6 +46,8 @@ def _build(options: argparse.Namespace) -> int:
     needed = missing() or [part for part in of_service if not part.built]
     _refuse([*needs.to_run(), *needs.to_build()] if needed else needs.to_run())
     build(say)
+    say("azurite ...")
+    azurite.install()  # now: from inside a cluster's network nothing can be fetched
     for part in of_service:
         if not part.built:
             say(f"{part.name} ...")
