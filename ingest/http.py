@@ -6,14 +6,16 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from batching.errors import BatchError, SettingError
+from ingest.answers import Answers
 from ingest.config import Settings
 
 PORT_FILE, TOKEN_FILE = "http.json", "http-token"
@@ -23,29 +25,17 @@ _PRIVATE = 0o600
 
 
 class HttpServer:
-    """Serves one process.
+    """Serves one service, of one process or of several.
 
     Args:
         settings: of the service; `http` and `data` are read.
-        registry: what /metrics shows.
-        unready: says why the service is not ready; nothing if it is.
-        drain: seals and commits all that is open, and gives how many batches that were.
-        leave: asks the service to end with nothing open: seal and commit all, then stop.
+        answers: what the service says.
 
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: CollectorRegistry,
-        *,
-        unready: Callable[[], Sequence[str]],
-        drain: Callable[[], Awaitable[int]],
-        leave: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: Settings, answers: Answers) -> None:
         self._http, self._data = settings.http, settings.data
-        self._registry, self._unready = registry, unready
-        self._drain, self._leave = drain, leave
+        self._answers = answers
         self._token = b""
         self._runner: web.AppRunner | None = None
 
@@ -116,25 +106,28 @@ class HttpServer:
         self._token = token.encode()
 
     async def _healthz(self, _: web.Request) -> web.Response:
+        reasons = list(await self._answers.silent())
+        if reasons:
+            return web.json_response({"alive": False, "reasons": reasons}, status=503)
         return web.json_response({"alive": True})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reasons = list(self._unready())
+        reasons = list(await self._answers.unready())
         facts = {"ready": not reasons, "reasons": reasons}
         return web.json_response(facts, status=503 if reasons else 200)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._registry)
+        body = encode(_Told(await self._answers.metrics()))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _post_drain(self, request: web.Request) -> web.Response:
         self._check_token(request)
-        return web.json_response({"batches": await self._drain()})
+        return web.json_response({"batches": await self._answers.drain()})
 
     async def _post_leave(self, request: web.Request) -> web.Response:
         self._check_token(request)
-        self._leave()
+        await self._answers.leave()
         return web.json_response({"leaving": True})
 
     def _check_token(self, request: web.Request) -> None:
@@ -148,6 +141,17 @@ class HttpServer:
                 f" {TOKEN_FILE} in the data folder unless http.token is set",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+
+
+class _Told(Collector):
+    """Metrics that were asked for, in the form that encoders read."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Give them."""
+        return self._metrics
 
 
 @web.middleware

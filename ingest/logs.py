@@ -39,7 +39,11 @@ class _Masked:
 
 
 def configure(
-    form: Literal["auto", "json", "console"], level: str, stream: TextIO | None = None
+    form: Literal["auto", "json", "console"],
+    level: str,
+    stream: TextIO | None = None,
+    *,
+    worker: int | None = None,
 ) -> None:
     """Send our own log lines and those of libraries to one place, in one form.
 
@@ -47,9 +51,11 @@ def configure(
         form: auto is console on a terminal and json elsewhere.
         level: debug, info, warning or error: the least that is said.
         stream: standard error if None.
+        worker: which of several workers this process is; every line of theirs says so.
 
     """
     out = sys.stderr if stream is None else stream
+    shared = _shared(worker)
     console = form == "console" or (form == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(out)
@@ -59,7 +65,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_renderers(console=console, colors=out.isatty()),
             ],
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared()],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
         )
     )
     root = logging.getLogger()
@@ -68,15 +74,19 @@ def configure(
     for name in QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
 
 
-def _shared() -> Sequence[Processor]:
+def _shared(worker: int | None) -> Sequence[Processor]:
+    def say_which(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return event if worker is None else {**event, "worker": worker}
+
     return [
         structlog.contextvars.merge_contextvars,
+        say_which,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

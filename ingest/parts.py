@@ -225,7 +225,7 @@ async def _governor(settings: Settings, redis: Any, measured: PressureMetrics) -
                 used=getattr(bounds, name),
                 redis_bytes=has,
             )
-    return Governor(bounds, measured)
+    return Governor(bounds.divided(settings.workers), measured)
 
 
 async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:

@@ -4,12 +4,13 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
 import structlog
+from prometheus_client import Metric
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.commit import StreamFormat
@@ -20,6 +21,7 @@ from batching.redrive import RedriveLog
 from batching.runs.dispatcher import Dispatcher
 from batching.tenure import Hooks
 from batching.view import Log
+from ingest.answers import Answers, Front
 from ingest.changeover import change_over
 from ingest.config import Settings
 from ingest.consumer import Consumer
@@ -64,14 +66,21 @@ def leave_at_once(name: signal.Signals) -> None:
 
 
 async def serve(
-    settings: Settings, stop: asyncio.Event, ready: Callable[[int], None] = lambda _: None
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[int], None] = lambda _: None,
+    front: Callable[[Settings, Answers], Front] = HttpServer,
+    siblings: Sequence[str] = (),
 ) -> None:
     """Run until `stop`, then finish within `drain_seconds`.
 
     Args:
         settings: checked.
         stop: set it to end.
-        ready: is told the HTTP port once everything runs.
+        ready: is told how many partitions the hub has, once everything runs.
+        front: where the service is asked.
+        siblings: names of instances that are started together with this one, its own too.
 
     Raises:
         SettingError: something cannot be used as it is set; raised before anything runs.
@@ -82,10 +91,10 @@ async def serve(
     """
     async with AsyncExitStack() as stack:
         parts = await open_parts(settings, stack)
-        service = _Service(parts)
+        service = _Service(parts, stop, siblings)
         await change_over(parts, service.owner)
         try:
-            await service.run(stop, ready)
+            await service.run(front, ready)
         except* TimeoutError:
             log.error("drain took longer than drain_seconds")
         except* BatchError as group:
@@ -106,10 +115,10 @@ def first_of(group: BaseExceptionGroup[BatchError]) -> BatchError:
 
 
 class _Service:
-    """The running parts and how they know each other."""
+    """The running parts and how they know each other; it is also what they answer."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, stop: asyncio.Event, siblings: Sequence[str]) -> None:
+        self._parts, self._stop = parts, stop
         self._redrive = RedriveSource(RedriveLog(parts.store, parts.identity))
         measured = parts.metrics
         self._dispatcher = Dispatcher(
@@ -121,7 +130,7 @@ class _Service:
             clock=parts.clock,
             metrics=measured.dispatch,
         )
-        self._balancer = _balancer(parts)
+        self._balancer = _balancer(parts, siblings)
         self._standing = Standing(
             parts.source,
             parts.identity,
@@ -132,7 +141,9 @@ class _Service:
         self._sealed = False  # whether to leave nothing open
         self.finished = False
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+    async def run(
+        self, front: Callable[[Settings, Answers], Front], ready: Callable[[int], None]
+    ) -> None:
         """Start everything, wait for `stop`, stop from the source to the runs."""
         drain_seconds = float(self._parts.settings.drain_seconds)
         balanced, dispatched = asyncio.Event(), asyncio.Event()
@@ -140,14 +151,8 @@ class _Service:
             self._fleet = Fleet(
                 group, self._consumer, (self._parts.metrics.ingest, self._parts.metrics.batching)
             )
-            http = HttpServer(
-                self._parts.settings,
-                self._parts.metrics.registry,
-                unready=self._unready,
-                drain=self._fleet.drain,
-                leave=partial(self._leave, stop),
-            )
-            port = await http.start()
+            asked = front(self._parts.settings, self)
+            port = await asked.start()
             dispatching = group.create_task(
                 self._dispatcher.run(dispatched, self._is_first), name="dispatch"
             )
@@ -156,9 +161,10 @@ class _Service:
             )
             watching = group.create_task(self._hub_watch().run(), name="hub-watch")
             looking = group.create_task(self._parts.governor.look_forever(), name="limits")
-            log.info("service started", port=port, partitions=len(self._parts.partitions))
-            ready(port)
-            await _first(stop, dispatching, balancing)
+            at = {"port": port} if port else {}
+            log.info("service started", **at, partitions=len(self._parts.partitions))
+            ready(len(self._parts.partitions))
+            await _first(self._stop, dispatching, balancing)
             watching.cancel()
             log.info("stopping", drain_seconds=drain_seconds)
             began = asyncio.get_running_loop().time()
@@ -171,7 +177,7 @@ class _Service:
             for launcher in set(self._parts.launchers.values()):
                 await launcher.close()
             looking.cancel()
-            await http.close()
+            await asked.close()
         self.finished = left
         took = asyncio.get_running_loop().time() - began
         log.info("service stopped", seconds=round(took, 3), finished=left)
@@ -191,9 +197,29 @@ class _Service:
             return False
         return True
 
-    def _leave(self, stop: asyncio.Event) -> None:
+    async def silent(self) -> list[str]:
+        """Whoever reads this has been answered; see `ingest.answers`."""
+        return []
+
+    async def unready(self) -> list[str]:
+        """Say why it is not ready; see `ingest.answers`."""
+        if self._fleet is None:
+            return ["starting"]
+        launchers = set(self._parts.launchers.values())
+        return [*self._fleet.unready(), *(why for each in launchers for why in each.problems)]
+
+    async def metrics(self) -> Iterable[Metric]:
+        """Give every metric; see `ingest.answers`."""
+        return self._parts.metrics.registry.collect()
+
+    async def drain(self) -> int:
+        """Seal and commit all that is open; see `ingest.answers`."""
+        return 0 if self._fleet is None else await self._fleet.drain()
+
+    async def leave(self) -> None:
+        """End with nothing open; see `ingest.answers`."""
         self._sealed = True
-        stop.set()
+        self._stop.set()
 
     def _hub_watch(self) -> HubWatch:
         parts = self._parts
@@ -270,12 +296,6 @@ class _Service:
         """Tell whether this process owns the lowest partition, whose owner dispatches."""
         return min(self._parts.partitions, key=int) in self._balancer.owned
 
-    def _unready(self) -> list[str]:
-        if self._fleet is None:
-            return ["starting"]
-        launchers = set(self._parts.launchers.values())
-        return [*self._fleet.unready(), *(why for each in launchers for why in each.problems)]
-
 
 async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
     """Wait for `stop`; a task that ends before has failed, and its group says why."""
@@ -286,7 +306,7 @@ async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
         stopping.cancel()
 
 
-def _balancer(parts: Parts) -> Balancer:
+def _balancer(parts: Parts, siblings: Sequence[str]) -> Balancer:
     settings = parts.settings
     return Balancer(
         parts.ownership,
@@ -296,6 +316,7 @@ def _balancer(parts: Parts) -> Balancer:
         instance=settings.instance,
         partitions=parts.partitions,
         beside=(REDRIVE,),
+        siblings=siblings,
         expiry_seconds=float(settings.ownership.expiry),
         interval_seconds=float(settings.ownership.interval),
     )

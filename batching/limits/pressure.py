@@ -44,6 +44,14 @@ class Bounds:
             if getattr(self, name) <= 0:
                 raise SettingError(f"limits.{name} must be above zero, got {getattr(self, name)}")
 
+    def divided(self, processes: int) -> "Bounds":
+        """Give what each of so many processes may hold, so that all keep to it together."""
+        return Bounds(
+            max(1, self.open_bytes // processes),
+            max(1, self.open_sensors // processes),
+            max(1, self.in_flight_events // processes),
+        )
+
 
 class Amount(NamedTuple):
     """Encoded bytes, and batches that hold them (of one sensor each)."""

@@ -36,6 +36,7 @@ def run(
     from ingest import logs
     from ingest.config import load
     from ingest.service import leave_at_once, serve, stop_on_signals
+    from ingest.workers.pack import supervise
 
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
@@ -44,7 +45,7 @@ def run(
     async def main() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop, leave_at_once)
-        await serve(settings, stop)
+        await (serve if settings.workers == 1 else supervise)(settings, stop)
 
     try:
         asyncio.run(main())

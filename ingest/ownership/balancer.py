@@ -39,6 +39,9 @@ class Balancer:
         partitions: all partitions of the hub.
         beside: others that somebody must work on: whoever is first takes them, they count for
             nobody's share, and are not taken from a live owner.
+        siblings: instances that are started together with this one, its own name too: until
+            `expiry_seconds` have passed they count as live though they own nothing yet, so that
+            each finds its share free.
         expiry_seconds: silence after which an owner counts as gone.
         interval_seconds: time between rounds, each of which renews what is owned.
         clock: time.
@@ -55,6 +58,7 @@ class Balancer:
         instance: str,
         partitions: Sequence[str],
         beside: Sequence[str] = (),
+        siblings: Sequence[str] = (),
         expiry_seconds: float = 20.0,
         interval_seconds: float = 5.0,
         clock: Clock | None = None,
@@ -65,6 +69,7 @@ class Balancer:
         self._partitions, self._beside = tuple(partitions), tuple(beside)
         self._expiry_seconds, self._interval_seconds = expiry_seconds, interval_seconds
         self._clock = clock or SystemClock()
+        self._siblings, self._began = tuple(siblings), self._clock.steady_ns() / SECOND_NS
         self._chance = Random(instance)  # noqa: S311 - breaks ties only
         self._owned: frozenset[str] = frozenset()
         self._changed, self._ended = asyncio.Event(), False
@@ -137,12 +142,17 @@ class Balancer:
         owners = {
             partition: self._live_owner(listed.get(partition)) for partition in self._partitions
         }
-        wished = wish(owners, self._instance, self._chance)
+        wished = wish(owners, self._instance, self._chance, self._starting())
         for partition in wished.steal:
             log.info("taking a partition over", partition=partition, of=owners[partition])
         beside = {p for p in self._beside if self._live_owner(listed.get(p)) in free}
         wanted = sorted(wished.keep | wished.take | wished.steal | beside)
         return self._chance.sample(wanted, len(wanted))  # who starts beside us claims otherwise
+
+    def _starting(self) -> tuple[str, ...]:
+        """Name who may still be about to take its first partition."""
+        past_seconds = self._clock.steady_ns() / SECOND_NS - self._began
+        return self._siblings if past_seconds < self._expiry_seconds else ()
 
     def _live_owner(self, entry: Ownership | None) -> str:
         """Name the owner, empty if there is none or it has fallen silent; we never have."""

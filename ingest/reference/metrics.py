@@ -18,7 +18,8 @@ INTRO = """# Metrics
 `/metrics` on the service's port (`http.port`), in the text format of Prometheus or OpenMetrics.
 Names are `headrace_<what>_<unit>`; labels come from small closed sets, never a sensor. A histogram
 has `_bucket`, `_sum` and `_count` behind its name. Gauges of a partition vanish when the partition
-goes to another process.
+goes to another process. In a service of several `workers` each series has a label `worker` more, a
+number from 0 on, and nothing is added up.
 """
 
 

@@ -11,6 +11,7 @@ from ingest.settings.argo import Argo
 from ingest.settings.job import Run
 from ingest.settings.problems import Problem, did_you_mean
 from ingest.settings.service import SHIPPED_FLOWS, Settings
+from ingest.settings.source import EmbeddedHub
 from ingest.settings.stream import Stream
 
 _WILD = frozenset("*?[")
@@ -29,6 +30,7 @@ def warnings(settings: Settings) -> list[str]:
         *_idle_streams(settings),
         *_missing_files(settings),
         *_far_runs(settings),
+        *_idle_workers(settings),
     ]
 
 
@@ -156,3 +158,12 @@ def _far_runs(settings: Settings) -> Iterator[str]:
         )
     if not far and settings.argo != Argo():
         yield "argo: no job says launcher: argo"
+
+
+def _idle_workers(settings: Settings) -> Iterator[str]:
+    hub = settings.source.chosen
+    if isinstance(hub, EmbeddedHub) and settings.workers > hub.partitions:
+        yield (
+            f"workers: {settings.workers}, but a new embedded hub has {hub.partitions} partitions"
+            " (source.embedded.partitions), and a worker without one has nothing to do"
+        )

@@ -124,6 +124,7 @@ def _zone(value: str) -> str:
 
 
 Count = Annotated[int, BeforeValidator(_whole(1)), Accepts("a whole number from 1 on")]
+Few = Annotated[int, BeforeValidator(_whole(1, 64)), Accepts("a whole number from 1 to 64")]
 Priority = Annotated[
     int, BeforeValidator(_whole(0, 1_000)), Accepts("a whole number from 0 to 1000")
 ]

@@ -1,4 +1,4 @@
-"""What one process may hold at once, over all its partitions."""
+"""What one service may hold at once, over all its partitions."""
 
 from pydantic import Field
 
@@ -8,10 +8,11 @@ from ingest.units import Size
 
 
 class Limits(Part):
-    """What one process holds at once, over all its partitions; above it the hub keeps what comes.
+    """What one service holds at once, over all its partitions; above it the hub keeps what comes.
 
     At 80 % of a limit the largest open batches (the oldest, if there are too many) are sealed
-    down to 60 %, with the reason `pressure`; at the limit the intake waits for the commits.
+    down to 60 %, with the reason `pressure`; at the limit the intake waits for the commits. Each
+    of several `workers` has an equal part of every limit.
     """
 
     open_bytes: Bytes = Field(

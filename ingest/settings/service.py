@@ -22,6 +22,7 @@ from ingest.settings.kinds import (
     Age,
     Bytes,
     Count,
+    Few,
     Name,
     Part,
     Place,
@@ -203,6 +204,11 @@ class Settings(Part):
     instance: Text = Field(
         default_factory=socket.gethostname,
         description="This process; two on one machine need two names. POD_NAME, or the host's.",
+    )
+    workers: Few = Field(
+        default=1,
+        description="Processes that this service consists of, which share its partitions and its"
+        " `limits`; more than cores or partitions are idle.",
     )
     retention: Retention = Field(default=Retention(), description="How long things are kept.")
 

@@ -465,3 +465,22 @@ def test_whatever_stands_in_the_file_gives_settings_or_lines_and_never_a_crash(
     path.write_text(json.dumps(plain), encoding="utf-8")
     with contextlib.suppress(WrongSettings):
         load(path, {})
+
+
+@pytest.mark.parametrize("workers", ["0", "65", "2.5", "two", "null", "true"])
+def test_workers_are_a_whole_number_from_1_to_64(tmp_path: Path, workers: str) -> None:
+    (said,) = faults(tmp_path, f"workers: {workers}\n{stream()}")
+    assert "workers" in said
+    assert "must be a whole number from 1 to 64, got" in said
+
+
+def test_more_workers_than_partitions_are_hardly_meant(tmp_path: Path) -> None:
+    assert loaded(tmp_path, stream()).workers == 1
+    path = tmp_path / "plant.yaml"
+    path.write_text(f"source: {{embedded: {{partitions: 2}}}}\nworkers: 3\n{stream()}")
+    assert [each for each in load_all(path, {}).warnings if each.startswith("workers: 3, but")]
+    assert not [
+        each
+        for each in load_all(path, {"HEADRACE_WORKERS": "2"}).warnings
+        if each.startswith("workers")
+    ]

@@ -3,13 +3,13 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
 
 from batching.errors import SettingError, StoreUnavailable
 from ingest.config import Settings, load
@@ -25,18 +25,22 @@ class World:
         self.drained = 0
         self.broken = False
         self.left = 0
-        self.server = HttpServer(
-            self.settings,
-            self.registry,
-            unready=lambda: self.reasons,
-            drain=self._drain,
-            leave=self._leave,
-        )
+        self.mute: list[str] = []
+        self.server = HttpServer(self.settings, self)
 
-    def _leave(self) -> None:
+    async def silent(self) -> list[str]:
+        return self.mute
+
+    async def unready(self) -> list[str]:
+        return self.reasons
+
+    async def metrics(self) -> Iterable[Metric]:
+        return self.registry.collect()
+
+    async def leave(self) -> None:
         self.left += 1
 
-    async def _drain(self) -> int:
+    async def drain(self) -> int:
         if self.broken:
             raise StoreUnavailable("no answer from the store")
         self.drained += 1
@@ -73,6 +77,9 @@ def test_the_service_is_alive_and_says_why_it_is_not_ready(tmp_path: Path) -> No
         assert await fetch(session, "/readyz") == (503, unready)
         world.reasons = []
         assert await fetch(session, "/readyz") == (200, {"ready": True, "reasons": []})
+        world.mute = ["worker 1 does not answer"]
+        dead = {"alive": False, "reasons": ["worker 1 does not answer"]}
+        assert await fetch(session, "/healthz") == (503, dead)
 
     play(tmp_path, story)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry
 
 from batching.errors import SettingError, StoreUnavailable, Transient
+from ingest.answers import Answers
 from ingest.cli.drain import Service, _post, drain
 from ingest.config import load
 from ingest.http import HttpServer
@@ -34,13 +35,12 @@ def test_a_service_that_is_gone_does_not_answer(
 def test_what_the_service_answers_is_told(tmp_path: Path) -> None:
     settings = load(None, {"HEADRACE_DATA": str(tmp_path), "HEADRACE_HTTP__PORT": "0"})
 
-    async def refuse() -> int:
-        raise StoreUnavailable("no answer from the store")
+    class Refuses:
+        async def drain(self) -> int:
+            raise StoreUnavailable("no answer from the store")
 
     async def story() -> None:
-        server = HttpServer(
-            settings, CollectorRegistry(), unready=list, drain=refuse, leave=lambda: None
-        )
+        server = HttpServer(settings, cast("Answers", Refuses()))
         await server.start()
         service = Service.of(tmp_path, None)
         assert service.listens()

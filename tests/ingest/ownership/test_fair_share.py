@@ -53,3 +53,33 @@ def test_whoever_steals_ends_with_no_more_than_the_victim(
     for partition in wished.steal:
         victims = sum(owner == owners[partition] for owner in owners.values())
         assert len(wished.keep | wished.take) + 1 <= victims - 1
+
+
+FAMILY = ("one.0", "one.1", "one.2")
+
+
+def test_those_who_start_together_take_different_partitions_at_once() -> None:
+    owners = {str(n): "" for n in range(8)}
+    taken = [wish(owners, name, Random(1), FAMILY).take for name in FAMILY]
+    assert sorted(map(len, taken)) == [2, 3, 3]
+    assert frozenset().union(*taken) == set(owners)
+    assert "0" in taken[0]
+
+
+def test_a_late_sibling_finds_its_share_free() -> None:
+    first = wish({str(n): "" for n in range(4)}, "one.0", Random(1), FAMILY[:2])
+    owners = {str(n): "one.0" if str(n) in first.take else "" for n in range(4)}
+    again = wish(owners, "one.0", Random(2), FAMILY[:2])
+    assert again == (first.take, frozenset(), frozenset())
+    assert len(wish(owners, "one.1", Random(3), FAMILY[:2]).take) == 2
+
+
+@given(OWNERS, st.integers(), st.integers(1, 6))
+def test_wishes_of_siblings_are_modest(owners: dict[str, str], seed: int, workers: int) -> None:
+    family = tuple("abcdef"[:workers])
+    wished = wish(owners, "a", Random(seed), family)
+    live = {owner for owner in owners.values() if owner} | set(family)
+    largest = -(-len(owners) // len(live))
+    assert len(wished.keep | wished.take) <= max(largest, len(wished.keep))
+    assert all(owners[partition] == "" for partition in wished.take)
+    assert len(wished.steal) <= 1

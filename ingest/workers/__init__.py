@@ -1,0 +1,1 @@
+"""One service of several processes: a parent that keeps workers, each an ordinary service."""

@@ -1,0 +1,75 @@
+"""The line between a service and one of its workers: messages over a pair of sockets.
+
+Nobody else has its ends, and the kernel closes them with their process, however it ends: so each
+side learns of the other's death by the line's end, and nothing is left behind to be cleaned up.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+_HEAD = struct.Struct("!I")  # bytes of the message that follows
+
+
+class Line:
+    """One end of the line; messages are mappings of JSON values."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._sending = asyncio.Lock()
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> "Line":
+        """Take one end of a pair of sockets."""
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the other side is gone.
+
+        """
+        await self.send_bytes(json.dumps(message).encode())
+
+    async def send_bytes(self, body: bytes) -> None:
+        """Send bytes as they are, for who reads them by `first_bytes`.
+
+        Raises:
+            OSError: the other side is gone.
+
+        """
+        async with self._sending:
+            self._writer.write(_HEAD.pack(len(body)) + body)
+            await self._writer.drain()
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        """Give what the other side sends, until it is gone."""
+        with suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                (size,) = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
+                yield json.loads(await self._reader.readexactly(size))
+
+    async def close(self) -> None:
+        """Let go."""
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+
+def first_bytes(end: socket.socket) -> bytes:
+    """Wait for what the other side sends first; empty if it is gone before."""
+    (size,) = _HEAD.unpack(_exactly(end, _HEAD.size) or bytes(_HEAD.size))
+    return _exactly(end, size)
+
+
+def _exactly(end: socket.socket, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size and (part := end.recv(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"" if size else b"".join(parts)
