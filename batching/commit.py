@@ -240,7 +240,7 @@ class Committer:
 
 
 def rising(
-    elements: Sequence[tuple[int, int, bytes]], mark: int
+    elements: Sequence[tuple[int, int, bytes | memoryview]], mark: int
 ) -> Iterator[tuple[Encoded, memoryview]]:
     """Give the chunks above the mark with their bytes, each number once: scripts may be torn."""
     for _, last, body in elements:

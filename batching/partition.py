@@ -7,7 +7,7 @@ remembers may be wrong at any time; then it is dropped and read again (`Reattach
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -59,8 +59,8 @@ class Partition:
             writer=writer,
             compression=rules.compression,
         )
-        self._parker = Parker(record, buffer, self._committer)
         self._tenure = tenure = Tenure(record, buffer, clock, metrics, rules=rules, hooks=hooks)
+        self._parker = Parker(tenure, self._committer)
         self._sealing = Sealing(tenure)
         self.upkeep = Upkeep(tenure, self._committer, self._parker)
         self.janitor = Janitor(record, clock, metrics, rules.retention)
@@ -172,7 +172,7 @@ class Partition:
             Leaving: the partition is being left, and there was no room; nothing was appended.
 
         """
-        size = sum(len(element.body) for element in elements)
+        size = sum([len(element.body) for element in elements])
         keys = {element.key for element in elements}
         wanted = partial(self._wanted, size, keys)
         while True:
@@ -187,7 +187,7 @@ class Partition:
                 for part, last, at_ns in halves(elements, upto, enqueued_ns):
                     await self.append(part, last, at_ns)
 
-    def _wanted(self, size: int, keys: Iterable[Key]) -> Amount:
+    def _wanted(self, size: int, keys: set[Key]) -> Amount:
         return Amount(size, self._holding.opened_by(keys))
 
     async def _append(self, elements: Sequence[Element], upto: int, enqueued_ns: int) -> None:
@@ -205,12 +205,7 @@ class Partition:
     async def _append_once(self, elements: Sequence[Element], upto: int) -> None:
         """Append what is above `acked`, or learn that somebody else went on."""
         acked, view = self.acked, self.view
-        fresh = [
-            element
-            for element in elements
-            if element.sequence_number > max(acked, view.mark(element.key))
-        ]
-        planned = self._states.plan(fresh)
+        planned = self._states.plan(view.fresh(elements, acked))
         await reached("append.before")
         answer = await answered(
             lambda: self._buffer.append(acked, upto, planned.groups, view.next - 1),
@@ -263,9 +258,9 @@ class Partition:
         return declared
 
     def _keep(self, planned: Planned, resynced: Sequence[Key]) -> None:
-        before, brought = self._holding.believed(), sum(len(group.body) for group in planned.groups)
+        before = self._holding.believed()
         self._states.keep(planned, resynced)
-        self._holding.sealed(before, planned.sealed + len(resynced), brought)
+        self._holding.sealed(before, planned.sealed + len(resynced), planned.brought)
         self._tenure.metrics.resynced.inc(len(resynced))
         self._sealing.late(self._tenure.hub_now_ns(), planned.late)
         if planned.sealed or resynced:

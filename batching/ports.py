@@ -81,17 +81,18 @@ class Appended(Enum):
 class Group(NamedTuple):
     """Events of one key within one append, and what the owner decided about them.
 
-    `body` holds the encoded chunks one after another. `believed` is the number of events that
-    the owner thinks the open buffer has (0: none is open), counted after `seal_before`. Where
-    that is wrong the script seals the buffer right after the push.
+    They become one item of the key's open buffer. `bodies` are the encoded chunks, one after
+    another. `believed` is the number of items that the owner thinks the buffer has (0: none is
+    open), counted after `seal_before`; where that is wrong the script seals the buffer right
+    after the push. `size_bytes` are those of the whole buffer, these and parked ones too.
     """
 
     key: Key
-    events: int
     first: int
     last: int
-    body: bytes
+    bodies: Sequence[bytes]
     believed: int
+    size_bytes: int
     state: bytes
     due_us: int  # microseconds UTC: fits a sorted set's double without loss
     seal_before: SealReason | None = None
@@ -109,12 +110,12 @@ class AppendAnswer:
 
 @dataclass(frozen=True, slots=True)
 class OpenBuffer:
-    """What the script keeps of an open buffer, and the owner's opaque state."""
+    """What is known of an open buffer, parked events too, and the owner's opaque state."""
 
     key: Key
-    events: int
-    first: int
+    items: int  # of its list, by which an append tells that it is as believed
     last: int
+    size_bytes: int
     due_us: int
     state: bytes
 
@@ -125,14 +126,12 @@ class SealedBuffer:
 
     k: int
     key: Key
-    events: int
-    first: int
     last: int
     due_us: int
     reason: SealReason
     sealed_us: int
     state: bytes
-    elements: tuple[tuple[int, int, bytes], ...]
+    elements: tuple[tuple[int, int, bytes | memoryview], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +139,26 @@ class Parkable:
     """One open buffer with its content: `elements` as (first, last, encoded chunks)."""
 
     open: OpenBuffer
-    elements: tuple[tuple[int, int, bytes], ...]
+    elements: tuple[tuple[int, int, bytes | memoryview], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What is known of an open buffer whose events are all parked: totals, and no content."""
+    """What is known of an open buffer whose events are all parked."""
 
     key: Key
-    events: int
-    first: int
     last: int
     size_bytes: int
     due_us: int
     state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """How many elements left, and how many items each of the buffers has now."""
+
+    elements: int
+    left: tuple[tuple[Key, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +254,16 @@ class Buffer(Protocol):
         """
         ...
 
-    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
+    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> Released:
         """Let elements of open buffers leave that end at or below a mark: (key, mark).
 
-        Buffers stay open with their totals, `lo` moves above the mark or goes. Up to 1,000 a
-        call. Gives how many elements left.
+        Buffers stay open and keep what is known of them, `lo` moves above the mark or goes. Up
+        to 1,000 a call.
         """
         ...
 
     async def restore(self, shells: Sequence[Shell]) -> tuple[Key, ...]:
-        """Open buffers without content, up to 1,000 a call; those that are there stay as is.
+        """Open buffers with one item and no content, up to 1,000 a call, where there are none.
 
         Gives the keys whose buffers were not there.
         """

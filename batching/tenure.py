@@ -14,7 +14,7 @@ from batching.horizon import Horizon
 from batching.limits.governor import Governor
 from batching.limits.holding import Holding
 from batching.metrics import BatchingMetrics
-from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
+from batching.names import DEAD_STREAM, IGNORED_STREAM
 from batching.parking.replay import Replay, ReplayBound
 from batching.policy import SealPolicy
 from batching.ports import Buffer, Clock
@@ -38,11 +38,11 @@ class Rules:
     replay_bound: ReplayBound = field(default_factory=ReplayBound)
     retention: Retention = field(default_factory=Retention)
 
-    def policy(self, key: Key) -> SealPolicy:
-        """Give the triggers of a key's stream."""
-        if key.stream in (DEAD_STREAM, IGNORED_STREAM):
+    def policy(self, stream: str) -> SealPolicy:
+        """Give the triggers of a stream."""
+        if stream in (DEAD_STREAM, IGNORED_STREAM):
             return HOUSEKEEPING_POLICY
-        return self.policies.get(key.stream, HOUSEKEEPING_POLICY)
+        return self.policies.get(stream, HOUSEKEEPING_POLICY)
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Tenure:
         self.replay = Replay(rules.replay_bound)
         self.states = States(rules.policy)  # of the open buffers
         self.holding = Holding(record.partition, self.states, lambda: self.view.pieces)
-        self.appending = asyncio.Lock()  # one append or sweep at a time: both change states
+        self.appending = asyncio.Lock()  # held by whatever changes open buffers, and so the states
         self.leaving = asyncio.Event()
         self.draining = False  # a commit waits for no bundle to gather
 

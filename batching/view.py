@@ -12,7 +12,7 @@ from batching import names
 from batching.errors import CorruptObject, NewerFormat
 from batching.identity import check_identity
 from batching.lost import LostNumbers
-from batching.model import Entry, EntryKind, Manifest, Position, Store, Trimmed, load
+from batching.model import Element, Entry, EntryKind, Manifest, Position, Store, Trimmed, load
 from batching.names import Key
 from batching.parking.objects import Index, read_index, unpack_used
 from batching.parking.pieces import Pieces
@@ -41,6 +41,14 @@ class View:
     def mark(self, key: Key) -> int:
         """Give the number up to which every event of the key is durable."""
         return max(self.checkpoint, self._last.get(key, -1), self.pieces.last(key))
+
+    def fresh(self, elements: Iterable[Element], above: int) -> list[Element]:
+        """Leave out elements of events up to a number, and those that are durable already."""
+        above, last = max(above, self.checkpoint), self._last
+        found = [each for each in elements if each[1] > above and each[1] > last.get(each[0], -1)]
+        if not len(self.pieces):  # `mark` asks for them, which takes longer
+            return found
+        return [each for each in found if each.sequence_number > self.pieces.last(each.key)]
 
     def unknown(self, entries: Iterable[Entry]) -> list[str]:
         """Name the parked objects among entries whose index must be read first."""

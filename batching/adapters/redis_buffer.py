@@ -9,6 +9,7 @@ import math
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from batching.ports import (
     Low,
     OpenBuffer,
     Parkable,
+    Released,
     SealedBuffer,
     Shell,
     Swept,
@@ -34,11 +36,12 @@ from batching.ports import (
 NEVER_US = NEVER_NS // 1000
 _PAGE = 1000  # buffers looked at in one step, where a call looks at many
 _EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is never
-_HEAD = struct.Struct("<ddd")
-_SPAN = struct.Struct("<dd")
-_SHELL = struct.Struct("<ddddd")
-_TOTALS = struct.Struct("<ddddddd")
-_MARK = struct.pack("<d", -1)  # totals begin with it; a torn release leaves older ones behind
+_LAYOUT = 2  # of an item, its first byte
+_GROUP = struct.Struct("<HIIB")
+_ITEM = struct.Struct("<BddddBB")  # layout, first, last, bytes, due, no reason, bytes of the state
+_TELLS = struct.Struct("<Bdddd")  # what an item begins with, whether it has a reason or not
+_SEALED = struct.Struct("<dB")  # what stands behind a reason: when, bytes of the state
+_SHELL = struct.Struct("<ddd")
 _UNAVAILABLE = (
     refused.ConnectionError,
     refused.TimeoutError,
@@ -94,11 +97,11 @@ class RedisBuffer:
         self, prev: int, last: int, groups: Sequence[Group], manifest: int = -1
     ) -> AppendAnswer:
         """Add everything in (prev, last]; refused unless w equals prev."""
-        args: list[bytes | int] = [prev, last, manifest, self._now_us()]
+        parts: list[bytes] = []
         for group in groups:
-            element = _SPAN.pack(group.first, group.last) + group.body
-            args += (group.key.text().encode(), _head(group), group.state, element)
-        outcome, w, *resynced = await self._run("append", *args)
+            _pack(group, parts)
+        call = (prev, last, manifest, self._now_us(), b"".join(parts))
+        outcome, w, *resynced = await self._run("append", *call)
         return AppendAnswer(Appended(outcome.decode()), w, _keys(resynced))
 
     async def opened(self) -> list[OpenBuffer]:
@@ -107,8 +110,8 @@ class RedisBuffer:
         cursor = b"0"
         while True:
             cursor, *page = await self._run("opened", cursor, _PAGE)
-            for text, totals in zip(page[::2], page[1::2], strict=True):
-                found[text] = _open(text, totals)
+            for text, items, head in zip(page[::3], page[1::3], page[2::3], strict=True):
+                found[text] = _open(text, items, head)
             if cursor == b"0":
                 return list(found.values())
 
@@ -158,12 +161,16 @@ class RedisBuffer:
         """Give open buffers with content whose `lo` is at most `upto`; stops at a sealed one."""
         answer = await self._run("parkable", upto, max_bytes, max_buffers)
         pairs = zip(answer[::2], answer[1::2], strict=True)
-        return [Parkable(_open(text, items[0]), _elements(items)) for text, items in pairs]
+        return [
+            Parkable(_open(text, len(items), items[-1]), _elements(items)) for text, items in pairs
+        ]
 
-    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> int:
-        """Let elements leave that end at or below a mark; buffers stay open with their totals."""
+    async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> Released:
+        """Let elements leave that end at or below a mark; buffers stay open."""
         pairs = ((key.text(), mark) for key, mark in durable)
-        return int(await self._run("release", manifest, *(arg for pair in pairs for arg in pair)))
+        args = (arg for pair in pairs for arg in pair)
+        elements, *left = await self._run("release", manifest, *args)
+        return Released(elements, tuple(zip(_keys(left[::2]), left[1::2], strict=True)))
 
     async def restore(self, shells: Sequence[Shell]) -> tuple[Key, ...]:
         """Open buffers without content unless they are there; give those that were not."""
@@ -216,15 +223,31 @@ def _finite(due_us: int) -> float:
 
 
 def _shell(shell: Shell) -> bytes:
-    span = (shell.events, shell.first, shell.last)
-    return _SHELL.pack(*span, shell.size_bytes, _finite(shell.due_us))
+    return _SHELL.pack(shell.last, shell.size_bytes, _finite(shell.due_us))
 
 
-def _head(group: Group) -> bytes:
-    due = _finite(group.due_us)
-    before = group.seal_before.value if group.seal_before else ""
-    after = group.seal_after.value if group.seal_after else ""
-    return _HEAD.pack(group.believed, group.events, due) + f"{before}\0{after}\0".encode()
+@lru_cache(maxsize=100_000)
+def _name(key: Key) -> bytes:
+    return key.text().encode()
+
+
+def _pack(group: Group, parts: list[bytes]) -> None:
+    """Lay out one group for the script: what it is told of the item, and the item."""
+    key, first, last, bodies, believed, size_bytes, state, due_us, before, after = group
+    name, behind = _name(key), len(state)
+    due = due_us if due_us < _EXACT else math.inf
+    size = _ITEM.size + behind + sum(map(len, bodies))
+    seals = before is not None or after is not None
+    parts += (
+        _GROUP.pack(len(name), size, believed, seals),
+        name,
+        _ITEM.pack(_LAYOUT, first, last, size_bytes, due, 0, behind),
+        state,
+        *bodies,
+    )
+    if seals:
+        reasons = (before.value if before else "", after.value if after else "", "")
+        parts.append("\0".join(reasons).encode())
 
 
 def _keys(texts: Sequence[bytes]) -> tuple[Key, ...]:
@@ -235,37 +258,53 @@ def _due(due: float) -> int:
     return NEVER_US if math.isinf(due) else int(due)
 
 
-def _open(text: bytes, totals: bytes) -> OpenBuffer:
-    _, events, first, last, _, due, _ = _TOTALS.unpack_from(totals)
-    state = totals[_TOTALS.size :].partition(b"\0")[2]
+def _open(text: bytes, items: int, item: bytes) -> OpenBuffer:
+    _check(item)
+    _, _, last, size_bytes, due, _, behind = _ITEM.unpack_from(item)
     return OpenBuffer(
-        Key.parse(text.decode()), int(events), int(first), int(last), _due(due), state
+        key=Key.parse(text.decode()),
+        items=items,
+        last=int(last),
+        size_bytes=int(size_bytes),
+        due_us=_due(due),
+        state=item[_ITEM.size : _ITEM.size + behind],
     )
 
 
 def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
     k, _, text = id_.decode().partition(":")
-    _, events, first, last, _, due, sealed = _TOTALS.unpack_from(items[0])
-    reason, _, state = items[0][_TOTALS.size :].partition(b"\0")
+    item = items[-1]
+    _check(item)
+    _, _, last, _, due = _TELLS.unpack_from(item)
+    reason, _, _ = item[_TELLS.size :].partition(b"\0")
+    at = _TELLS.size + len(reason) + 1
+    sealed, behind = _SEALED.unpack_from(item, at)
+    at += _SEALED.size
     return SealedBuffer(
         k=int(k),
         key=Key.parse(text),
-        events=int(events),
-        first=int(first),
         last=int(last),
         due_us=_due(due),
         reason=SealReason(reason.decode()),
         sealed_us=int(sealed),
-        state=state,
+        state=item[at : at + behind],
         elements=_elements(items),
     )
 
 
-def _elements(items: list[bytes]) -> tuple[tuple[int, int, bytes], ...]:
-    """Give what lies behind the totals; older ones among it come from a torn script."""
-    return tuple(_element(item) for item in items[1:] if not item.startswith(_MARK))
+def _check(item: bytes) -> None:
+    if item[0] != _LAYOUT:
+        raise CorruptBuffer("Redis holds a buffer of another layout")
 
 
-def _element(item: bytes) -> tuple[int, int, bytes]:
-    first, last = _SPAN.unpack_from(item)
-    return int(first), int(last), item[_SPAN.size :]
+def _elements(items: list[bytes]) -> tuple[tuple[int, int, memoryview], ...]:
+    """Give the items that have chunks."""
+    found = []
+    for item in items:
+        layout, first, last, _, _, reason, behind = _ITEM.unpack_from(item)
+        if layout != _LAYOUT:
+            raise CorruptBuffer("Redis holds a buffer of another layout")
+        at = _ITEM.size + behind
+        if not reason and len(item) > at:  # what has a reason tells only, and maybe of a torn seal
+            found.append((int(first), int(last), memoryview(item)[at:]))
+    return tuple(found)

@@ -70,9 +70,10 @@ class Holding:
         """Take note of what Redis says it holds sealed."""
         self._looked, self._found = asked, Amount(low.sealed_bytes, low.sealed)
 
-    def opened_by(self, keys: Iterable[Key]) -> int:
+    def opened_by(self, keys: set[Key]) -> int:
         """Count the batches that an append of these keys would open."""
-        return sum(key not in self._states or key in self._pressed for key in keys)
+        pressed = keys.intersection(self._pressed)
+        return self._states.without(keys) + sum(key in self._states for key in pressed)
 
     def press(self, keys: Iterable[Key]) -> None:
         """Ask the owner to seal these soon."""

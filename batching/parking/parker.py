@@ -2,7 +2,7 @@
 
 PROTOCOL, E2. Open buffers that hold the checkpoint back are written as one object of pieces and
 listed by a manifest; only then does Redis let go of their events. The buffers stay open, with
-their totals, and are sealed when they are due; the batch then begins with the pieces.
+what is counted of them, and are sealed when they are due; the batch then begins with the pieces.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from batching.names import Key
 from batching.parking.objects import Piece, Writer, Written
 from batching.parking.pieces import ParkedObject
 from batching.parking.reads import Fronts, Gone, read_pieces
-from batching.ports import Buffer, Parkable, Shell
+from batching.ports import Parkable, Shell
 from batching.retry import answered
-from batching.view import Log, View
+from batching.tenure import Tenure
+from batching.view import View
 
 PARK_BYTES, PARK_BUFFERS = 16 * 2**20, 5_000
 CALL_KEYS, OVERDUE_KEYS = 1_000, 5_000
@@ -33,8 +34,9 @@ log = structlog.get_logger()
 class Parker:
     """Parks, restores and merges for one owner's view of the log."""
 
-    def __init__(self, record: Log, buffer: Buffer, committer: Committer) -> None:
-        self._log, self._buffer, self._committer = record, buffer, committer
+    def __init__(self, tenure: Tenure, committer: Committer) -> None:
+        self._tenure, self._committer = tenure, committer
+        self._log, self._buffer = tenure.log, tenure.buffer
         self._turn = 0  # where the next look at overdue keys begins
 
     async def oldest(self) -> tuple[int, int] | None:
@@ -116,9 +118,11 @@ class Parker:
     async def _release(self, view: View, keys: Sequence[Key]) -> None:
         for some in _paged(keys):
             durable = [(key, view.mark(key)) for key in some]
-            await reached("release.before")
-            await answered(partial(self._buffer.release, durable, view.next - 1))
-            await reached("release.after")
+            async with self._tenure.appending:
+                await reached("release.before")
+                call = partial(self._buffer.release, durable, view.next - 1)
+                self._tenure.states.released((await answered(call)).left)
+                await reached("release.after")
 
     async def restore(self, view: View, keys: Sequence[Key]) -> list[Shell]:
         """Open buffers for keys with pieces in use that have none; give those."""

@@ -92,8 +92,6 @@ class Pieces:
         last = codes[-1]
         return Shell(
             key=key,
-            events=sum(self._number("events", code) for code in codes),
-            first=self._number("first", codes[0]),
             last=self._number("last", last),
             size_bytes=sum(self._number("length", code) for code in codes),
             due_us=min(self._number("due_us", code) for code in codes),

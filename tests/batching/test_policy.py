@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from batching.errors import SettingError
 from batching.model import SealReason
-from batching.policy import NEVER_NS, Arrival, BatchState, SealPolicy, decide
+from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
 
 SECOND = 10**9
 triggers = st.none() | st.integers(1, 40)
@@ -18,6 +18,12 @@ policies = st.builds(
     max_chunks=st.none() | st.integers(1, 6),
     max_age_ns=st.none() | st.integers(1, 5).map(lambda s: s * SECOND),
 )
+
+
+class Arrival(NamedTuple):
+    samples: int
+    size_bytes: int
+    enqueued_ns: int
 
 
 @st.composite
@@ -42,7 +48,7 @@ def batches(chunks: list[Arrival], policy: SealPolicy) -> list[Batch]:
     held: list[Arrival] = []
     state: BatchState | None = None
     for chunk in chunks:
-        before, after_state, after = decide(state, chunk, policy)
+        before, after_state, after = decide(state, policy, *chunk)
         if before is not None:
             made.append(Batch(held, before))
             held = []
@@ -121,8 +127,8 @@ def test_the_state_counts_what_the_open_batch_holds(
     state: BatchState | None = None
     held: list[Arrival] = []
     for chunk in chunks:
-        before, counted, after = decide(state, chunk, policy)
-        assert decide(state, chunk, policy) == (before, counted, after)  # a function of these
+        before, counted, after = decide(state, policy, *chunk)
+        assert decide(state, policy, *chunk) == (before, counted, after)  # a function of these
         held = [chunk] if before is not None else [*held, chunk]
         opened = held[0].enqueued_ns
         due = NEVER_NS if policy.max_age_ns is None else opened + policy.max_age_ns

@@ -1,12 +1,13 @@
 import itertools
 from collections import defaultdict
+from collections.abc import Iterable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batching.model import Element, SealReason
 from batching.names import Key
-from batching.policy import NEVER_NS, Arrival, BatchState, SealPolicy, decide
+from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
 from batching.ports import Group, OpenBuffer
 from batching.states import NEVER_US, States, due_us
 
@@ -46,8 +47,8 @@ def naive(made: list[Element], policy: dict[str, SealPolicy]) -> dict[Key, list[
         for element in made:
             if element.key != key:
                 continue
-            arrival = Arrival(element.samples, len(element.body), element.enqueued_ns)
-            before, state, after = decide(state, arrival, policy[key.stream])
+            arrival = (element.samples, len(element.body), element.enqueued_ns)
+            before, state, after = decide(state, policy[key.stream], *arrival)
             if before is not None:
                 parts.append(b"")
             parts[-1] += element.body
@@ -56,6 +57,10 @@ def naive(made: list[Element], policy: dict[str, SealPolicy]) -> dict[Key, list[
                 state = None
         found[key] = [part for part in parts if part]
     return found
+
+
+def bodies(groups: Iterable[Group]) -> list[bytes]:
+    return [body for group in groups for body in group.bodies]
 
 
 class Shelf:
@@ -71,17 +76,18 @@ class Shelf:
             if group.seal_before is not None:
                 self._seal(group.key, group.seal_before)
             held = self.open.setdefault(group.key, [])
-            assert group.believed == sum(g.events for g in held)
+            assert group.believed == len(held)
             held.append(group)
+            assert group.size_bytes == sum(map(len, bodies(held)))
             if group.seal_after is not None:
                 self._seal(group.key, group.seal_after)
 
     def _seal(self, key: Key, reason: SealReason) -> None:
-        self.sealed[key].append(b"".join(g.body for g in self.open.pop(key)))
+        self.sealed[key].append(b"".join(bodies(self.open.pop(key))))
         self.reasons.append(reason)
 
     def batches(self) -> dict[Key, list[bytes]]:
-        rest = {key: b"".join(g.body for g in held) for key, held in self.open.items()}
+        rest = {key: b"".join(bodies(held)) for key, held in self.open.items()}
         return {key: [*self.sealed[key], *([rest[key]] if key in rest else [])] for key in KEYS}
 
 
@@ -107,7 +113,7 @@ def whole_events(parts: list[list[Element]]) -> list[list[Element]]:
 def test_however_events_are_divided_into_appends_the_batches_are_the_same(
     made: list[Element], policy: dict[str, SealPolicy], at: list[int]
 ) -> None:
-    states, shelf = States(lambda key: policy[key.stream]), Shelf()
+    states, shelf = States(policy.__getitem__), Shelf()
     for part in whole_events(cut(made, at)):
         planned = states.plan(part)
         assert states.plan(part) == planned  # it changes nothing
@@ -115,7 +121,7 @@ def test_however_events_are_divided_into_appends_the_batches_are_the_same(
         states.keep(planned, [])
     assert shelf.batches() == naive(made, policy)
     assert len(states) == len(shelf.open)
-    assert states.open_bytes() == sum(len(g.body) for held in shelf.open.values() for g in held)
+    assert states.open_bytes() == sum(held[-1].size_bytes for held in shelf.open.values())
     due = [group[-1].due_us for group in shelf.open.values() if group[-1].due_us != NEVER_US]
     if due:
         soonest = states.next_due_ns()
@@ -128,14 +134,15 @@ def test_however_events_are_divided_into_appends_the_batches_are_the_same(
 def test_a_plan_counts_its_seals_events_and_overdue_batches(
     made: list[Element], policy: dict[str, SealPolicy]
 ) -> None:
-    states, shelf = States(lambda key: policy[key.stream]), Shelf()
+    states, shelf = States(policy.__getitem__), Shelf()
     planned = states.plan(made)
     shelf.take(planned.groups)
     assert planned.sealed == len(shelf.reasons)
     assert len(planned.late) == shelf.reasons.count(SealReason.MAX_AGE)
-    assert sum(g.events for g in planned.groups) == len(made)
+    assert len(bodies(planned.groups)) == len(made)
+    assert planned.brought == sum(len(e.body) for e in made)
     for group in planned.groups:
-        numbers = [e.sequence_number for e in made if e.key == group.key and e.body in group.body]
+        numbers = [e.sequence_number for e in made if e.key == group.key and e.body in group.bodies]
         assert (group.first, group.last) == (numbers[0], numbers[-1])
 
 
@@ -144,16 +151,16 @@ def test_a_plan_counts_its_seals_events_and_overdue_batches(
 def test_an_owner_that_reads_the_states_from_redis_goes_on_as_the_one_before(
     made: list[Element], policy: dict[str, SealPolicy], at: list[int], data: st.DataObject
 ) -> None:
-    states, shelf = States(lambda key: policy[key.stream]), Shelf()
+    states, shelf = States(policy.__getitem__), Shelf()
     for part in whole_events(cut(made, at)):
         if data.draw(st.booleans()):
-            states = States(lambda key: policy[key.stream])
+            states = States(policy.__getitem__)
             states.reset(
                 OpenBuffer(
                     key=key,
-                    events=sum(g.events for g in held),
-                    first=held[0].first,
+                    items=len(held),
                     last=held[-1].last,
+                    size_bytes=held[-1].size_bytes,
                     due_us=held[-1].due_us,
                     state=held[-1].state,
                 )
@@ -163,7 +170,7 @@ def test_an_owner_that_reads_the_states_from_redis_goes_on_as_the_one_before(
         shelf.take(planned.groups)
         states.keep(planned, [])
     assert shelf.batches() == naive(made, policy)
-    assert states.open_bytes() == sum(len(g.body) for held in shelf.open.values() for g in held)
+    assert states.open_bytes() == sum(held[-1].size_bytes for held in shelf.open.values())
 
 
 def test_a_buffer_that_redis_had_to_seal_is_forgotten() -> None:
@@ -199,5 +206,5 @@ def test_an_event_with_two_parts_of_one_sensor_is_one_event() -> None:
     (group,) = states.plan(
         [Element(KEYS[0], 7, 5, 1, b"x"), Element(KEYS[0], 7, 5, 1, b"y")]
     ).groups
-    assert (group.events, group.first, group.last, group.body) == (1, 7, 7, b"xy")
+    assert (group.first, group.last, group.bodies) == (7, 7, [b"x", b"y"])
     assert BatchState.unpack(group.state).chunks == 2

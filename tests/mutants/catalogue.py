@@ -61,7 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "believed", "a buffer that is not as its owner believes is sealed",
-        f"{LUA}/append.lua", "if had ~= believed then", "if false then", (BUFFER,),
+        f"{LUA}/append.lua", "= found ~= believed + 1", "= false", (BUFFER,),
     ),
     Mutant(
         "attach-keeps-w", "attach never lowers w",
@@ -120,11 +120,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "release-checks", "only what is durable leaves a buffer",
-        f"{LUA}/release.lua", "if first ~= -1 and last > mark then", "if false then", (BUFFER,),
+        f"{LUA}/release.lua", "if behind <= #item and last > mark then", "if false then", (BUFFER,),
     ),
     Mutant(
         "restore-checks", "an existing buffer is left alone",
-        f"{LUA}/restore.lua", "if not totals(b) then", "if true then", (BUFFER,),
+        f"{LUA}/restore.lua", "if call('EXISTS', b) == 0 then", "if true then", (BUFFER,),
     ),
     # PROTOCOL I, the janitor
     Mutant(

@@ -8,6 +8,7 @@ GUARDS = {
     "gap": "append: refused when Redis is behind the caller",
     "behind": "append: refused when Redis is ahead of the caller",
     "believed": "append: a buffer that is not as its owner believes is sealed",
+    "same shell": "append: so is a buffer whose only item is not the one that its owner knows",
     "attach keeps w": "attach: never lowers w",
     "ack checks": "ack: only that key, only up to what was committed",
     "forget checks": "forget: only a buffer that is committed as a whole",

@@ -170,7 +170,7 @@ class Owner:
         if not self.opened:
             self.opened = True  # before the call: what happens meanwhile makes them stale again
             found = yield from call(self.redis.opened, self.t)
-            self.policy.states = {key: (x.state, x.due) for key, x in found.items()}
+            self.policy.states = {key: (x.items, x.state, x.due) for key, x in found.items()}
         plan = self.policy.plan(
             (number, key)
             for number, keys in events

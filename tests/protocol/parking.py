@@ -83,7 +83,8 @@ class Parking:
 
     def release(self, marks: Sequence[tuple[Key, int]]) -> Steps:
         manifest = self.owner.view.next - 1
-        yield from call(self.owner.redis.release, self.t, marks, manifest)
+        left = yield from call(self.owner.redis.release, self.t, marks, manifest)
+        self.owner.policy.released(left)
 
     def draft(self, draft: Draft, parkable: Parkable) -> None:
         for key, buffer in parkable:

@@ -7,7 +7,7 @@ from random import Random
 from tests.protocol.objects import Key
 from tests.protocol.redis_model import Group
 
-State = tuple[int, int]  # events counted, due
+State = tuple[int, int, int]  # items, events counted, due
 
 
 @dataclass
@@ -62,7 +62,8 @@ class Policy:
             draft.events.append(number)
             draft.state += 1
             draft.seal_after = draft.state >= self.max_events or self.rnd.random() < 0.03
-            states[key] = None if draft.seal_after else (draft.state, draft.due)
+            left = (draft.believed + 1, draft.state, draft.due)
+            states[key] = None if draft.seal_after else left
             if draft.seal_after:
                 del growing[key]
         return Plan([draft.group() for draft in drafts], states)
@@ -70,7 +71,13 @@ class Policy:
     def _draft(self, key: Key, state: State | None, *, before: bool) -> Draft:
         if before or state is None:
             return Draft(key, 0, before, 0, self.patience(key))
-        return Draft(key, state[0], False, state[0], state[1])
+        return Draft(key, state[0], False, state[1], state[2])
+
+    def released(self, left: dict[Key, int]) -> None:
+        """Take note of how many items buffers have after some left."""
+        for key, items in left.items():
+            if key in self.states:
+                self.states[key] = (items, *self.states[key][1:])
 
     def follow(self, plan: Plan, wrong: Iterable[Key]) -> None:
         """Take note of what Redis has now; what it sealed as wrongly believed is gone."""

@@ -27,7 +27,7 @@ from batching.ports import Shell as RealShell
 from tests.protocol.objects import Key
 from tests.protocol.redis_model import Group, Namespace, Open, Redis, Sealed, Shell
 
-NUMBER_BYTES, ELEMENT_BYTES = 8, 24
+NUMBER_BYTES, ELEMENT_BYTES = 8, 51
 HUGE = 2**40
 Answer = TypeVar("Answer")
 
@@ -36,7 +36,7 @@ def encoded(numbers: Sequence[int]) -> bytes:
     return b"".join(number.to_bytes(NUMBER_BYTES, "little") for number in numbers)
 
 
-def decoded(body: bytes) -> tuple[int, ...]:
+def decoded(body: bytes | memoryview) -> tuple[int, ...]:
     parts = (body[at : at + NUMBER_BYTES] for at in range(0, len(body), NUMBER_BYTES))
     return tuple(int.from_bytes(part, "little") for part in parts)
 
@@ -165,8 +165,9 @@ class RealRedis(Redis):
         found = {}
         for x in self._ask(self._buffer(t).opened()):
             state = int.from_bytes(x.state, "little")
-            assert state == x.events, f"STATE of {x.key} is not that of its buffer"
-            found[_plain(x.key)] = Open((), x.events, x.last, x.due_us, state)
+            total = x.size_bytes // NUMBER_BYTES
+            assert state == total, f"STATE of {x.key} is not that of its buffer"
+            found[_plain(x.key)] = Open((), x.items, total, x.last, x.due_us, state)
         return found
 
     def parkable(
@@ -178,7 +179,8 @@ class RealRedis(Redis):
                 _plain(x.open.key),
                 Open(
                     tuple(decoded(body) for _, _, body in x.elements),
-                    x.open.events,
+                    x.open.items,
+                    x.open.size_bytes // NUMBER_BYTES,
                     x.open.last,
                     x.open.due_us,
                     int.from_bytes(x.open.state, "little"),
@@ -187,16 +189,17 @@ class RealRedis(Redis):
             for x in found
         ]
 
-    def release(self, t: Namespace, marks: Sequence[tuple[Key, int]], manifest: int) -> None:
+    def release(
+        self, t: Namespace, marks: Sequence[tuple[Key, int]], manifest: int
+    ) -> dict[Key, int]:
         real = [(RealKey(*key), mark) for key, mark in marks]
-        self._ask(self._buffer(t).release(real, manifest))
+        released = self._ask(self._buffer(t).release(real, manifest))
+        return {_plain(key): items for key, items in released.left}
 
     def restore(self, t: Namespace, shells: Sequence[Shell]) -> None:
         real = [
             RealShell(
                 key=RealKey(*x.key),
-                events=x.total,
-                first=x.first,
                 last=x.last,
                 size_bytes=x.total * NUMBER_BYTES,
                 due_us=x.due,
@@ -217,11 +220,11 @@ def _plain(key: RealKey) -> Key:
 def _real(group: Group) -> RealGroup:
     return RealGroup(
         key=RealKey(*group.key),
-        events=len(group.events),
         first=group.events[0],
         last=group.events[-1],
-        body=encoded(group.events),
+        bodies=[encoded(group.events)],
         believed=group.believed,
+        size_bytes=group.state * NUMBER_BYTES,
         state=group.state.to_bytes(NUMBER_BYTES, "little"),
         due_us=group.due,
         seal_before=SealReason.MAX_BYTES if group.seal_before else None,

@@ -40,6 +40,7 @@ ECONOMY = {
     "forget": "durable buffers are kept in Redis, and dropped at the commit",
     "carry": "an attach reads more manifests",
     "acked before low": "an attach for nothing",
+    "same shell": "a batch of another size than its policy asks for",
     "drop states": "more buffers are sealed as `resync`",
     "end checks": "one more attempt, which finds the result",
     "name": "a second run, which finds the result",

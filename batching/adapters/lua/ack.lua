@@ -8,8 +8,8 @@ rely_on(ARGV[1])
 local dropped = 0
 for j = 2, #ARGV, 2 do
   local id = ARGV[j]
-  local events, _, last = totals(T .. 'q:' .. id)
-  if not events then
+  local last = told(T .. 'q:' .. id)
+  if not last then
     unname_sealed(id)
   elseif last <= tonumber(ARGV[j + 1]) then
     call('UNLINK', T .. 'q:' .. id)

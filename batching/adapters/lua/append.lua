@@ -1,15 +1,15 @@
 #!lua
 --[[ append: add everything in (prev, last], or nothing.
 
-ARGV  1 prev   2 last   3 manifest   4 now, microseconds
-      then for each group   key, head, state, element
-      head: doubles believed, events, due, then seal_before and seal_after, each ended by zero
-      (empty: not sealed); element: doubles first, last, then encoded chunks
+ARGV  1 prev   2 last   3 manifest   4 now, microseconds   5 groups, one behind the other:
+      lengths of key (2 bytes) and item (4 bytes), believed (4 bytes), 1 if it seals else 0;
+      key and item; if it seals, seal_before and seal_after, each ended by zero (empty: not)
 Gives {outcome, w, keys sealed as resync...}; outcome GAP (w < prev) and BEHIND (w > prev)
-      changed nothing. A group whose `believed` is not what the buffer holds is kept like any
-      other, and its buffer sealed right after. w moves last of all: a torn call is repeated.
+      changed nothing. `believed` is how many items the owner thinks the buffer has (0: none is
+      open). Where that is wrong the item is kept like any other, and the buffer sealed right
+      after. w moves last of all: a torn call is repeated.
 --]]
-local prev, last_of_all, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+local prev, last_of_all, now, groups = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4], ARGV[5]
 local w = number_at(W)
 if w < prev then
   return {'GAP', w}
@@ -18,33 +18,43 @@ if w > prev then
   return {'BEHIND', w}
 end
 rely_on(ARGV[3])
-local answer = {'OK', math.max(w, last_of_all)}
-for j = 5, #ARGV, 4 do
-  local key, state, element = ARGV[j], ARGV[j + 2], ARGV[j + 3]
-  local believed, events, due, before, after = up('<dddss', ARGV[j + 1])
-  local first, last = up('<dd', element)
-  local bytes, had, b = #element - 16, 0, T .. 'b:' .. key
+local answer, at, size, sub = {'OK', math.max(w, last_of_all)}, 1, #groups, string.sub
+
+local function name(key, item)
+  local _, first, _, _, due = up('<Bdddd', item)
+  call('ZADD', DUE, 'NX', due, key)
+  call('ZADD', LO, 'NX', first, 'b' .. key)
+end
+
+-- A shell in the place of the one item that the owner knows: it tells of other bytes.
+local function another(b, item)
+  local _, bytes, _, _, _, behind = told(b, item)
+  local _, before = told(b, call('LINDEX', b, 0))
+  return before + #item - behind + 1 ~= bytes
+end
+
+while at <= size do
+  local key_size, item_size, believed, seals, key, item
+  key_size, item_size, believed, seals, at = up('<HI4I4B', groups, at)
+  key, at = sub(groups, at, at + key_size - 1), at + key_size
+  item, at = sub(groups, at, at + item_size - 1), at + item_size
+  local before, after, b = '', '', T .. 'b:' .. key
+  if seals == 1 then
+    before, after, at = up('<ss', groups, at)
+  end
   if before ~= '' then
     seal(key, before, now)
   end
-  local head = call('LINDEX', b, 0)
-  if head then
-    local had_first, had_last, had_bytes
-    had, had_first, had_last, had_bytes, due = totals(b, head)
-    first, last = math.min(had_first, first), math.max(had_last, last)
-    bytes = had_bytes + bytes
-  else
-    call('ZADD', DUE, due, key)
+  if believed == 0 then
+    name(key, item)
   end
-  local all = packed(had + events, first, last, bytes, due, 0, '', state)
-  call('ZADD', LO, 'NX', up('<d', element), 'b' .. key)
-  if head then
-    call('RPUSH', b, element)
-    call('LSET', b, 0, all)
-  else
-    call('RPUSH', b, all, element)
+  local found = call('RPUSH', b, item)
+  local wrong = found ~= believed + 1
+  if wrong or found == 2 then
+    name(key, item) -- `lo` may be gone: all that was here was parked
+    wrong = wrong or another(b, item)
   end
-  if had ~= believed then
+  if wrong then
     seal(key, 'resync', now)
     answer[#answer + 1] = key
   elseif after ~= '' then

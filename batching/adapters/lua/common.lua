@@ -6,21 +6,22 @@ are built from it, so that they lie in the same slot.
     T w          everything up to this sequence number has been appended
     T k          counter of seals
     T n          highest manifest number that what is here relies on
-    T b:<key>    LIST of an open buffer: its totals, then elements
+    T b:<key>    LIST of an open buffer: items
     T q:<id>     the same list once sealed; id = <k>:<key>
     T due        ZSET <key> -> time at which its open buffer must be sealed, microseconds UTC
     T out        ZSET <id> -> k: sealed and not yet acknowledged
     T lo         ZSET b<key> or q<id> -> lowest sequence number that is not durable elsewhere
 
-An element is two doubles (first, last sequence number) and encoded chunks. Totals are seven
-doubles (-1, events, first, last, bytes, due, sealed), the reason ended by a zero byte, and the
-owner's state. An element never begins with -1.
+An item is a head and encoded chunks. The head: byte 2 (the layout), doubles first and last
+(sequence numbers of the chunks), bytes and due (of the buffer up to here, parked events too),
+the reason ended by a zero byte (empty while open; else the double `sealed` follows), the length
+of the owner's state in a byte, the state. So the last item tells all about its buffer, and a
+push is all that an append needs. An item without chunks only tells: it stands where all that
+came before is parked, and at the end of a sealed buffer.
 
 Writes stand in an order in which a script that dies between any two of them can be repeated:
-what names a buffer is written before it and deleted after it, and elements are pushed before
-the totals count them and leave after the totals have moved behind them. So an element may be
-there that no totals count, or older totals inside a list; readers pass over those, and take
-each number once.
+what names a buffer is written before it and deleted after it. An item may then come twice;
+readers take each number once.
 --]]
 local call, up, pk = redis.call, struct.unpack, struct.pack
 local T = string.sub(KEYS[1], 1, -2)
@@ -44,21 +45,31 @@ local function rely_on(manifest)
   end
 end
 
--- Totals of a list: events, first, last, bytes, due, sealed, reason, state; nothing if no list.
-local function totals(list, head)
-  head = head or call('LINDEX', list, 0)
-  if not head then
+-- What the last item of a list says: last, bytes, due, sealed, state; nothing if no list.
+local function told(list, item)
+  item = item or call('LINDEX', list, -1)
+  if not item then
     return nil
   end
-  if #head < 57 or up('<d', head) ~= -1 then
-    error(redis.error_reply('TORN ' .. list .. ' does not begin with its totals'))
+  if string.byte(item) ~= 2 then
+    error(redis.error_reply('TORN ' .. list .. ' has an item of another layout'))
   end
-  local _, events, first, last, bytes, due, sealed, reason, rest = up('<ddddddds', head)
-  return events, first, last, bytes, due, sealed, reason, string.sub(head, rest)
+  local _, _, last, bytes, due, reason, at = up('<Bdddds', item)
+  local sealed = 0
+  if reason ~= '' then
+    sealed, at = up('<d', item, at)
+  end
+  local size = string.byte(item, at)
+  return last, bytes, due, sealed, string.sub(item, at + 1, at + size), at + 1 + size
 end
 
-local function packed(events, first, last, bytes, due, sealed, reason, state)
-  return pk('<ddddddds', -1, events, first, last, bytes, due, sealed, reason) .. state
+-- Spell an item without chunks.
+local function teller(last, bytes, due, state, reason, sealed)
+  local head = pk('<Bdddds', 2, last, last, bytes, due, reason or '')
+  if reason then
+    head = head .. pk('<d', sealed)
+  end
+  return head .. pk('<B', #state) .. state
 end
 
 -- Take away the names of a list that is gone; the one by which it is found again goes last.
@@ -75,8 +86,8 @@ end
 -- Seal an open buffer; its due time, or nothing if there is none (then its names go too).
 local function seal(key, reason, now)
   local b = T .. 'b:' .. key
-  local events, first, last, bytes, due, _, _, state = totals(b)
-  if not events then
+  local last, bytes, due, _, state = told(b)
+  if not last then
     unname_open(key)
     return nil
   end
@@ -87,7 +98,7 @@ local function seal(key, reason, now)
   if lo then
     call('ZADD', LO, lo, 'q' .. id)
   end
-  call('LSET', b, 0, packed(events, first, last, bytes, due, now, reason, state))
+  call('RPUSH', b, teller(last, bytes, due, state, reason, now))
   call('RENAME', b, T .. 'q:' .. id)
   unname_open(key)
   return due

@@ -5,11 +5,11 @@ ARGV  1 key   2 upto   3 manifest
 Gives 1 if it was dropped, 0 if there is none or it ends above `upto`.
 --]]
 local key = ARGV[1]
-local events, _, last = totals(T .. 'b:' .. key)
-if events and last > tonumber(ARGV[2]) then
+local last = told(T .. 'b:' .. key)
+if last and last > tonumber(ARGV[2]) then
   return 0
 end
 rely_on(ARGV[3])
 call('UNLINK', T .. 'b:' .. key)
 unname_open(key)
-return events and 1 or 0
+return last and 1 or 0

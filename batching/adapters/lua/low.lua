@@ -11,8 +11,8 @@ local waiting = call('ZCARD', OUT)
 local sum, oldest = 0, -1
 local ids = call('ZRANGE', OUT, 0, tonumber(ARGV[1]) - 1)
 for _, id in ipairs(ids) do
-  local events, _, _, bytes, _, sealed = totals(T .. 'q:' .. id)
-  if events then
+  local last, bytes, _, sealed = told(T .. 'q:' .. id)
+  if last then
     sum = sum + bytes
     oldest = oldest < 0 and sealed or oldest
   end

@@ -14,7 +14,7 @@ for _, name in ipairs(found) do
   end
   local key = string.sub(name, 2)
   local list = call('LRANGE', T .. 'b:' .. key, 0, -1)
-  if not totals(T .. 'b:' .. key, list[1]) then
+  if #list == 0 then
     unname_open(key)
   else
     for _, item in ipairs(list) do

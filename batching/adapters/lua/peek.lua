@@ -8,8 +8,8 @@ Gives {id, list, id, list...}. A name without its list (a script died while it s
 local max_bytes, sum, answer = tonumber(ARGV[1]), 0, {}
 for _, id in ipairs(call('ZRANGE', OUT, 0, tonumber(ARGV[2]) - 1)) do
   local list = T .. 'q:' .. id
-  local events, _, _, bytes = totals(list)
-  if not events then
+  local last, bytes = told(list)
+  if not last then
     unname_sealed(id)
   else
     sum = sum + bytes

@@ -2,17 +2,17 @@
 --[[ restore: open buffers without content for what is parked, so that they are sealed in time.
 
 ARGV  for each buffer   key, head, state
-      head: doubles events, first, last, bytes, due, of all that is parked of the key
+      head: doubles last, bytes, due, of all that is parked of the key
 Gives the keys whose buffers were not there; one that is there stays as it is.
 --]]
 local answer = {}
 for j = 1, #ARGV, 3 do
   local key, state = ARGV[j], ARGV[j + 2]
   local b = T .. 'b:' .. key
-  if not totals(b) then
-    local events, first, last, bytes, due = up('<ddddd', ARGV[j + 1])
+  if call('EXISTS', b) == 0 then
+    local last, bytes, due = up('<ddd', ARGV[j + 1])
     call('ZADD', DUE, due, key)
-    call('RPUSH', b, packed(events, first, last, bytes, due, 0, '', state))
+    call('RPUSH', b, teller(last, bytes, due, state))
     answer[#answer + 1] = key
   end
 end

@@ -26,6 +26,7 @@ from tests.batching.adapters.buffer_model import NEVER_US, BufferModel
 
 KEYS = [Key("vib", "a"), Key("vib", "b 1:b2"), Key("_dead", "a/%2Fä🙂'\"{}*")]
 REASONS = st.sampled_from([None, None, None, None, SealReason.MAX_SAMPLES, SealReason.MAX_BYTES])
+STATES = [b"\x00\x00s", b"two"]
 EVERYTHING = 2**30
 numbers = itertools.count()
 
@@ -39,12 +40,12 @@ def groups_of(draw: st.DrawFn, w: int) -> list[dict[str, Any]]:
         groups.append(
             {
                 "key": draw(st.sampled_from(KEYS)),
-                "events": draw(st.integers(1, w - first + 1)),
                 "first": first,
                 "last": w,
-                "body": draw(st.sampled_from([b"", b"\x00\r\n", b"chunk" * 3])),
+                "bodies": draw(st.sampled_from([[b"\x00\r\n"], [b"chunk" * 3], [b"two", b"\x02"]])),
                 "wrong": draw(st.sampled_from([0, 0, 0, 0, 0, 1, 7])),
-                "state": draw(st.sampled_from([b"", b"\x00\x00s", b"state"])),
+                "astray": draw(st.sampled_from([0, 0, 0, 0, 0, 3])),
+                "state": draw(st.sampled_from(STATES)),
                 "due_us": draw(st.sampled_from([5, 10, 1_795_000_000_123_457, NEVER_US])),
                 "seal_before": draw(REASONS),
                 "seal_after": draw(REASONS),
@@ -111,14 +112,21 @@ class TwoBuffers(RuleBasedStateMachine):
 
     def believing(self, drawn: list[dict[str, Any]]) -> list[Group]:
         """Fill in what an owner would believe of each buffer, off by `wrong`."""
-        events = {key: found.totals.events for key, found in self.model._open.items()}
+        held = {
+            key: (found.totals.items, found.totals.size_bytes, found.totals.due_us)
+            for key, found in self.model._open.items()
+        }
         groups = []
         for fields in drawn:
-            key, wrong = fields["key"], fields.pop("wrong")
-            had = 0 if fields["seal_before"] else events.get(key, 0)
+            key, wrong, astray = fields["key"], fields.pop("wrong"), fields.pop("astray")
+            before = fields["seal_before"] is None and held.get(key)
+            had, size_bytes, due_us = before or (0, 0, fields["due_us"])
+            size_bytes += sum(map(len, fields["bodies"])) + astray
+            fields |= {"due_us": due_us, "size_bytes": size_bytes}
             groups.append(Group(believed=had + wrong, **fields))
-            sealed = fields["seal_after"] or wrong
-            events[key] = 0 if sealed else had + fields["events"]
+            held[key] = (had + 1, size_bytes, due_us)
+            if fields["seal_after"] or wrong or (astray and had == 1):
+                del held[key]
         return groups
 
     @rule(horizon=st.sampled_from([4, 5, 9, 10, 2**53]), limit=st.integers(1, 3))
@@ -157,7 +165,7 @@ class TwoBuffers(RuleBasedStateMachine):
 
     @rule(
         back=st.sampled_from([0, 0, 1, 4]),
-        max_bytes=st.sampled_from([0, 80, EVERYTHING]),
+        max_bytes=st.sampled_from([0, 100, EVERYTHING]),
         max_buffers=st.integers(1, 4),
         mark_off=st.sampled_from([0, 0, 0, -1, -2, 1]),
         manifest=st.integers(-1, 9),
@@ -181,14 +189,11 @@ class TwoBuffers(RuleBasedStateMachine):
 
     @rule(
         keys=st.lists(st.sampled_from(KEYS), max_size=3),
-        events=st.integers(1, 3),
         due_us=st.sampled_from([5, 10, 1_795_000_000_123_457, NEVER_US]),
-        state=st.sampled_from([b"", b"\x00\x00s"]),
+        state=st.sampled_from(STATES),
     )
-    def restore(self, keys: list[Key], events: int, due_us: int, state: bytes) -> None:
-        last = max(self.model._w, events)
-        span = (events, last - events, last, 7)
-        shells = [Shell(key, *span, due_us, state) for key in keys]
+    def restore(self, keys: list[Key], due_us: int, state: bytes) -> None:
+        shells = [Shell(key, max(self.model._w, 1), 7, due_us, state) for key in keys]
         self.both(lambda buffer: buffer.restore(shells))
 
     @precondition(lambda self: self.appends > 12)

@@ -1,7 +1,9 @@
 """Each script by itself on a real server: its contract, paging, torn steps, loss, bad servers."""
 
 import asyncio
+import struct
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from batching.adapters.redis_server import Client, connect
 from batching.errors import BufferFull, BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
-from batching.ports import Appended, Group, Shell
+from batching.ports import Appended, Group, Released, Shell
 
 T = prefix("store", "ns_hub_1", "3")
 A, B = Key("vib", "press 1"), Key("heat", "a/b")
@@ -63,8 +65,11 @@ def redis(valkey: str) -> Iterator[Redis]:
 
 
 def group(key: Key, first: int, last: int, *, believed: int = 0, **fields: Any) -> Group:
-    values: dict[str, Any] = {"body": b"body", "state": b"state", "due_us": 1000} | fields
-    return Group(key, last - first + 1, first, last, believed=believed, **values)
+    """Make a group; unless told, each item of the buffer has four bytes, as this one has."""
+    body = fields.pop("body", b"body")
+    size = {"size_bytes": 4 * believed + len(body)}
+    values: dict[str, Any] = {"state": b"state", "due_us": 1000} | size | fields
+    return Group(key, first, last, [body[:2], body[2:]], believed, **values)
 
 
 def test_all_keys_of_a_partition_carry_one_hash_tag() -> None:
@@ -90,25 +95,23 @@ def test_append_without_groups_moves_w(redis: Redis) -> None:
     assert redis.append(10, last=14).w == 14
 
 
-def test_append_keeps_totals_of_its_own_and_the_owners_state(redis: Redis) -> None:
+def test_the_last_item_tells_all_about_its_buffer(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 3, due_us=NEVER_US))
-    redis.append(3, group(A, 5, 6, believed=4, state=b"\x00new", due_us=1))
+    redis.append(3, group(A, 5, 6, believed=1, state=b"\x00new", due_us=NEVER_US))
     (found,) = redis.run(redis.buffer.opened())
-    assert (found.key, found.events, found.first, found.last) == (A, 6, 0, 6)
+    assert (found.key, found.items, found.last, found.size_bytes) == (A, 2, 6, 8)
     assert (found.due_us, found.state) == (NEVER_US, b"\x00new")
 
 
-def test_append_leaves_one_element_of_totals_behind_the_content(redis: Redis) -> None:
+def test_an_append_writes_one_item_a_group_and_nothing_else(redis: Redis) -> None:
     for n in range(3):
         redis.append(n - 1, group(A, n, n, believed=n))
-    assert redis.run(redis.client.llen(f"{T}b:{A.text()}")) == 4
+    assert redis.run(redis.client.llen(f"{T}b:{A.text()}")) == 3
 
 
-def test_totals_and_w_never_go_back(redis: Redis) -> None:
+def test_w_never_goes_back(redis: Redis) -> None:
     redis.append(-1, group(A, 5, 9))
-    assert redis.append(9, group(A, 6, 7, believed=5), last=3).w == 9
-    (found,) = redis.run(redis.buffer.opened())
-    assert (found.events, found.first, found.last) == (7, 5, 9)
+    assert redis.append(9, group(A, 6, 7, believed=1), last=3).w == 9
 
 
 def test_append_seals_before_and_after_as_the_owner_decided(redis: Redis) -> None:
@@ -117,7 +120,7 @@ def test_append_seals_before_and_after_as_the_owner_decided(redis: Redis) -> Non
     answer = redis.append(0, group(A, 1, 1, seal_before=before, seal_after=after))
     sealed = redis.run(redis.buffer.peek(EVERYTHING, 10))
     assert answer.resynced == ()
-    assert [(b.k, b.reason, b.sealed_us, b.first) for b in sealed] == [
+    assert [(b.k, b.reason, b.sealed_us, b.last) for b in sealed] == [
         (1, before, 77, 0),
         (2, after, 77, 1),
     ]
@@ -128,7 +131,23 @@ def test_a_wrong_belief_seals_at_once_and_is_reported(redis: Redis) -> None:
     answer = redis.append(1, group(A, 2, 2, believed=5), group(B, 3, 3, believed=1))
     (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 10))
     assert answer.resynced == (A,)
-    assert (sealed.reason, sealed.events) == (SealReason.RESYNC, 2)
+    assert (sealed.reason, redis.content()) == (SealReason.RESYNC, {1: [(0, 0), (2, 2)]})
+
+
+def test_a_shell_in_the_place_of_the_one_item_that_was_known_is_noticed(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0))
+    redis.run(redis.buffer.seal_keys(SealReason.MAX_AGE, [A]))
+    redis.run(redis.buffer.restore([shell(A, 5)]))
+    assert redis.append(0, group(A, 1, 1, believed=1)).resynced == (A,)
+    assert redis.lo() == 0
+
+
+def test_what_another_owner_sealed_is_named_again_where_it_is_pushed(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0))
+    redis.run(redis.buffer.seal_keys(SealReason.MAX_AGE, [A]))
+    redis.run(redis.buffer.ack([(1, A, 0)], 0))
+    assert redis.append(0, group(A, 1, 1, believed=1)).resynced == (A,)
+    assert (redis.lo(), redis.content()) == (1, {2: [(1, 1)]})
 
 
 def test_sweep_seals_what_is_due_and_tells_what_is_next(redis: Redis) -> None:
@@ -148,7 +167,9 @@ def test_low_tells_the_lowest_number_that_is_only_here(redis: Redis) -> None:
 
 def test_low_counts_the_bytes_of_all_pushes(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0, body=b"123"))
-    redis.append(0, group(A, 1, 1, believed=1, body=b"45", seal_after=SealReason.MAX_BYTES))
+    redis.append(
+        0, group(A, 1, 1, believed=1, body=b"45", size_bytes=5, seal_after=SealReason.MAX_BYTES)
+    )
     assert redis.run(redis.buffer.low()).sealed_bytes == 5
 
 
@@ -187,9 +208,9 @@ def test_forget_drops_an_open_buffer_that_is_durable(redis: Redis) -> None:
     assert redis.keys() == ["w"]
 
 
-def shell(key: Key, first: int, last: int, **fields: Any) -> Shell:
+def shell(key: Key, last: int, **fields: Any) -> Shell:
     values: dict[str, Any] = {"size_bytes": 9, "due_us": 5, "state": b"parked"} | fields
-    return Shell(key, last - first + 1, first, last, **values)
+    return Shell(key, last, **values)
 
 
 def test_parkable_gives_the_oldest_open_buffers_up_to_a_number_and_within_bounds(
@@ -214,17 +235,21 @@ def test_parkable_stops_at_a_sealed_buffer(redis: Redis) -> None:
 
 def test_release_lets_elements_leave_and_keeps_buffer_and_totals(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 3), group(B, 4, 4))
-    redis.append(4, group(A, 5, 6, believed=4))
+    redis.append(4, group(A, 5, 6, believed=1))
     (before, _) = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.last, reverse=True)
-    assert redis.run(redis.buffer.release([(A, 4), (Key("vib", "none"), 9)], 7)) == 1
+    first = redis.run(redis.buffer.release([(A, 4), (Key("vib", "none"), 9)], 7))
+    assert first == Released(1, ((A, 1),))
     assert redis.park(9) == [(B, [(4, 4)]), (A, [(5, 6)])]
-    assert redis.run(redis.buffer.release([(A, 6), (B, 4)], 3)) == 2
+    second = redis.run(redis.buffer.release([(A, 6), (B, 4)], 3))
+    assert second == Released(2, ((A, 1), (B, 1)))
+    assert redis.run(redis.buffer.release([(A, 6)], 3)) == Released(0, ((A, 1),))
     assert (redis.lo(), redis.park(9)) == (None, [])
-    assert before in redis.run(redis.buffer.opened())
+    assert replace(before, items=1) in redis.run(redis.buffer.opened())
     assert redis.run(redis.buffer.acknowledged()) == 7
-    redis.append(6, group(A, 7, 7, believed=6, seal_after=SealReason.MAX_BYTES))
+    after = SealReason.MAX_BYTES
+    redis.append(6, group(A, 7, 7, believed=1, size_bytes=12, seal_after=after))
     (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 9))
-    assert (sealed.events, sealed.first, sealed.last, redis.lo()) == (7, 0, 7, 7)
+    assert (sealed.reason, sealed.last, redis.lo()) == (after, 7, 7)
     assert redis.content() == {1: [(7, 7)]}
 
 
@@ -232,8 +257,8 @@ def test_an_element_that_reaches_over_the_mark_stays_and_lo_goes_above_the_mark(
     redis: Redis,
 ) -> None:
     redis.append(-1, group(A, 0, 3))
-    redis.append(3, group(A, 5, 9, believed=4))
-    assert redis.run(redis.buffer.release([(A, 6)], 0)) == 1
+    redis.append(3, group(A, 5, 9, believed=1))
+    assert redis.run(redis.buffer.release([(A, 6)], 0)).elements == 1
     assert (redis.lo(), redis.park(9)) == (7, [(A, [(5, 9)])])
     redis.run(redis.buffer.release([(A, 2)], 0))  # late, of an owner that knew less
     assert redis.lo() == 7
@@ -241,20 +266,20 @@ def test_an_element_that_reaches_over_the_mark_stays_and_lo_goes_above_the_mark(
 
 def test_restore_opens_a_buffer_without_content_unless_it_is_there(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 3))
-    assert redis.run(redis.buffer.restore([shell(A, 0, 9), shell(B, 0, 2)])) == (B,)
-    assert redis.run(redis.buffer.restore([shell(B, 0, 7)])) == ()
+    assert redis.run(redis.buffer.restore([shell(A, 9), shell(B, 2)])) == (B,)
+    assert redis.run(redis.buffer.restore([shell(B, 7)])) == ()
     (found,) = (b for b in redis.run(redis.buffer.opened()) if b.key == B)
-    assert (found.events, found.first, found.last, found.due_us) == (3, 0, 2, 5)
+    assert (found.items, found.last, found.size_bytes, found.due_us) == (1, 2, 9, 5)
     assert (found.state, redis.lo()) == (b"parked", 0)
-    redis.append(3, group(B, 4, 4, believed=3))
+    redis.append(3, group(B, 4, 4, believed=1, size_bytes=9 + 4, due_us=5))
     assert redis.run(redis.buffer.sweep(5, 9)).sealed == ((B, 5),)
     (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 9))
-    assert (sealed.events, sealed.last, len(sealed.elements)) == (4, 4, 1)
+    assert (sealed.last, len(sealed.elements)) == (4, 1)
     assert redis.run(redis.buffer.low()).sealed_bytes == 9 + 4
 
 
 def test_a_restored_buffer_may_have_no_due_time(redis: Redis) -> None:
-    redis.run(redis.buffer.restore([shell(B, 0, 7, due_us=NEVER_US)]))
+    redis.run(redis.buffer.restore([shell(B, 7, due_us=NEVER_US)]))
     assert redis.run(redis.buffer.sweep(2**52, 9)).next_due_us is None
     (found,) = redis.run(redis.buffer.opened())
     assert found.due_us == NEVER_US
@@ -294,7 +319,7 @@ def test_lost_scripts_are_loaded_again(redis: Redis) -> None:
 def test_a_lost_redis_answers_gap_and_takes_the_checkpoint(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 9))
     redis.run(redis.client.flushall())
-    lost = redis.append(9, group(A, 10, 10, believed=10))
+    lost = redis.append(9, group(A, 10, 10, believed=1))
     assert (lost.outcome, lost.w) == (Appended.GAP, -1)
     assert redis.run(redis.buffer.attach(4)) == 4
 
@@ -336,9 +361,9 @@ STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
         7,
         11,
         [
-            group(A, 8, 8, believed=4, seal_after=SealReason.MAX_SAMPLES),
-            group(B, 9, 9, believed=2),
-            group(B, 10, 10, believed=3, seal_before=None),
+            group(A, 8, 8, believed=1, seal_after=SealReason.MAX_SAMPLES),
+            group(B, 9, 9, believed=1),
+            group(B, 10, 10, believed=2),
             group(Key("vib", "new"), 11, 11, believed=7),
         ],
     ),
@@ -349,7 +374,7 @@ STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
     "ack": lambda buffer: buffer.ack([(1, A, 1), (2, B, 3)], 4),
     "attach": lambda buffer: buffer.attach(6),
     "parkable": lambda buffer: buffer.parkable(9, EVERYTHING, 9),
-    "restore": lambda buffer: buffer.restore([shell(A, 4, 7), shell(C, 0, 7), shell(D, 1, 1)]),
+    "restore": lambda buffer: buffer.restore([shell(A, 7), shell(C, 7), shell(D, 1)]),
 }
 
 
@@ -372,7 +397,7 @@ def release_died(redis: Redis, left: int) -> bool:
     """One buffer goes in part, one as a whole; `lo` never passes what is only here."""
     redis.run(redis.buffer.wipe())
     redis.append(-1, group(A, 0, 1), group(B, 2, 3))
-    redis.append(3, group(A, 4, 7, believed=2))
+    redis.append(3, group(A, 4, 7, believed=1))
     totals = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key)
     durable = [(A, 1), (B, 3), (C, 9)]
     torn = redis.run(
@@ -381,7 +406,8 @@ def release_died(redis: Redis, left: int) -> bool:
     redis.buffer._scripts.clear()
     assert redis.lo() == 4
     assert redis.park(9) == [(A, [(4, 7)])]
-    assert sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key) == totals
+    opened = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key)
+    assert opened == [replace(told, items=1) for told in totals]
     assert redis.run(redis.buffer.acknowledged()) == 4
     return bool(torn)
 
@@ -423,9 +449,12 @@ def died(redis: Redis, name: str, left: int) -> bool:
 
 def test_a_list_that_no_script_left_so_is_reported_as_corrupt(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 0))
-    redis.run(redis.client.lpop(f"{T}b:{A.text()}"))
-    with pytest.raises(CorruptBuffer, match="torn buffer"):
-        redis.append(0, group(A, 1, 1, believed=1))
+    redis.run(redis.client.rpush(f"{T}b:{A.text()}", struct.pack("<7d", -1, 1, 0, 0, 4, 5, 0)))
+    with pytest.raises(CorruptBuffer, match="another layout"):
+        redis.run(redis.buffer.opened())
+    redis.append(0, group(A, 1, 1, believed=2, seal_after=SealReason.MAX_BYTES))
+    with pytest.raises(CorruptBuffer, match="another layout"):
+        redis.content()
 
 
 # --- servers that cannot answer ---

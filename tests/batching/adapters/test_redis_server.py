@@ -171,7 +171,7 @@ def test_a_cluster_holds_a_partition_in_one_slot(cluster: str) -> None:
         buffers = [RedisBuffer(client, prefix("store", "hub", p)) for p in "01"]
         for buffer in buffers:
             key = Key("vib", "a")
-            group = Group(key, 1, 0, 0, b"body", 0, b"s", 9, seal_after=SealReason.DRAIN)
+            group = Group(key, 0, 0, [b"body"], 0, 4, b"s", 9, seal_after=SealReason.DRAIN)
             assert (await buffer.append(-1, 0, [group])).w == 0
             assert len(await buffer.peek(9, 9)) == 1
         await buffers[0].wipe()

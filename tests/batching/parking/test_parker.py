@@ -362,7 +362,7 @@ def test_many_small_objects_are_merged_and_pieces_of_a_key_joined(
         for sensor in "ab":
             key = Key("s", sensor)
             assert newcomer.view.pieces.of(key) == owner.view.pieces.of(key)
-            assert owner.view.pieces.shell(key).events == 7
+            assert sum(piece.events for piece in owner.view.pieces.of(key)) == 7
         await ended(bench, newcomer)
         assert [(s, a, b, n) for s, a, b, n in await sealed(bench)] == [
             (sensor, found[0], found[-1], 7) for sensor, found in numbers.items()

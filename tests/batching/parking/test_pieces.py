@@ -116,7 +116,9 @@ def test_pieces_in_use_are_those_that_no_batch_holds(told: Told) -> None:
     for key, used in told.used.items():
         assert covers(told.spans(told.view, key), used)
         assert pieces.last(key) == used[-1][1]
-        assert pieces.shell(key).events == sum(last - first + 1 for first, last in used)
+        events = sum(last - first + 1 for first, last in used)
+        assert sum(piece.events for piece in pieces.of(key)) == events
+        assert pieces.shell(key).last == used[-1][1]
         assert told.view.mark(key) >= used[-1][1]
     assert pieces.events == sum(2 * len(used) for used in told.used.values())
     assert pieces.bytes == sum(p.length for key in KEYS for p in pieces.of(key))
