@@ -31,7 +31,7 @@ CUT = "cut"  # in place of a header's type: its text is not all that came
 _HEAD = struct.Struct("<IBBBBqqIHH")
 _LENGTH = struct.Struct("<I")
 _BEHIND_LENGTH = _HEAD.size - _LENGTH.size
-_TIMES = np.dtype("<i8")
+_TIMES = np.dtype(np.int64)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -69,8 +69,10 @@ def encode_samples(chunk: Chunk) -> bytes:
     """Encode samples: times as int64 of shape (n,), values of shape (n, channels)."""
     sequence_number, enqueued_ns, message_id, times_ns, values = chunk
     samples, channels = values.shape
+    if times_ns.dtype is not _TIMES:
+        times_ns = times_ns.astype(_TIMES)
+    payload = (times_ns.tobytes(), values.tobytes())
     shape = _DTYPE_CODES[values.dtype], samples, channels
-    payload = np.asarray(times_ns, _TIMES).tobytes() + values.tobytes()
     return _encode(SAMPLES, sequence_number, enqueued_ns, message_id, payload, shape)
 
 
@@ -79,12 +81,12 @@ def encode_dead_letter(
 ) -> bytes:
     """Encode an event that could not be used."""
     body = msgspec.msgpack.encode(letter)
-    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, body)
+    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, (body,))
 
 
 def encode_ignored(*, sequence_number: int, enqueued_ns: int) -> bytes:
     """Encode an event that is only counted."""
-    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", b"")
+    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", ())
 
 
 def _encode(
@@ -92,14 +94,16 @@ def _encode(
     sequence_number: int,
     enqueued_ns: int,
     message_id: str,
-    payload: bytes,
+    payload: tuple[bytes, ...],
     shape: tuple[int, int, int] = (0, 0, 0),
 ) -> bytes:
     dtype, samples, channels = shape
     name = message_id.encode()[:1024]
-    length = _BEHIND_LENGTH + len(name) + len(payload)
-    head = (length, VERSION, kind, dtype, 0, sequence_number, enqueued_ns, samples, channels)
-    return _HEAD.pack(*head, len(name)) + name + payload
+    length = _BEHIND_LENGTH + len(name) + sum(map(len, payload))
+    head = _HEAD.pack(
+        length, VERSION, kind, dtype, 0, sequence_number, enqueued_ns, samples, channels, len(name)
+    )
+    return b"".join((head, name, *payload))
 
 
 def read(body: bytes | memoryview) -> Iterator[Encoded]:

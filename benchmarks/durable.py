@@ -1,36 +1,75 @@
 """The durable path without the SDK, as a process of its own: from decoded event to manifest.
 
-The owner of a partition is the service's: append to Valkey (append-only file, fsync every
-second), seal, bundle, commit. Decoders and the consumer's own loop are left out.
+The owners of partitions are the service's: append to Valkey (append-only file, fsync every
+second), seal, bundle, commit. Decoders and the consumer's own loop are left out. Sensors are
+dealt out to four partitions, as many as an IoT Hub has where nobody asks for more.
 """
 
 import asyncio
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batching import collector
 from batching.commit import StreamFormat
 from batching.model import Element
 from batching.names import Key
+from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.tenure import Rules
-from benchmarks.owners import append, committing, element, opened, silent
+from benchmarks.owners import SLICE_BYTES, SLICE_EVENTS, committing, element, opened, silent
 from benchmarks.reference import Cost, arguments
 from benchmarks.workloads import arrays, name_of, records
 
 STREAM = "bench"
+PARTITIONS = 4
 
 
 async def durable(path: Path, out: Path, threshold: int) -> dict[str, float]:
-    """Take all events through the owner of one partition; give what it cost."""
-    async with opened(out, rules(threshold)) as bench:
-        await bench.owner.attach()
+    """Take all events through the owners of some partitions; give what it cost."""
+    async with opened(out, rules(threshold), partitions=PARTITIONS) as bench:
+        for owner in bench.owners:
+            await owner.attach()
+        collector.settle()
         before = await bench.valkey()
         cost = Cost()
         async with committing(bench.owners):
-            await append(bench.owner, elements(path))
-            await bench.owner.seal_all()
+            await deal(bench.owners, path)
+            for owner in bench.owners:
+                await owner.seal_all()
         return cost.spent((await bench.valkey()).cpu_seconds - before.cpu_seconds)
+
+
+async def deal(owners: Sequence[Partition], path: Path) -> None:
+    """Append each event in its sensor's partition; each has one append under way."""
+    numbers = [itertools.count() for _ in owners]
+    gathered: list[list[Element]] = [[] for _ in owners]
+    sizes = [0] * len(owners)
+    tasks: list[asyncio.Task[None] | None] = [None] * len(owners)
+
+    async def flush(p: int) -> None:
+        if (task := tasks[p]) is not None:
+            await task
+        several, gathered[p], sizes[p] = gathered[p], [], 0
+        last = several[-1]
+        tasks[p] = asyncio.create_task(
+            owners[p].append(several, last.sequence_number, last.enqueued_ns)
+        )
+        await asyncio.sleep(0)  # so that it is on its way
+
+    for sensor, body in records(path):
+        p = sensor % len(owners)
+        times, values = arrays(body)
+        key = Key(STREAM, name_of(sensor))
+        gathered[p].append(element(key, next(numbers[p]), times, values.reshape(-1, 1)))
+        sizes[p] += len(body)
+        if len(gathered[p]) == SLICE_EVENTS or sizes[p] > SLICE_BYTES:
+            await flush(p)
+    for p in range(len(owners)):
+        if gathered[p]:
+            await flush(p)
+    await asyncio.gather(*(task for task in tasks if task is not None))
 
 
 def rules(threshold: int, linger_ns: int = 10**9) -> Rules:

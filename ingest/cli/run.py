@@ -31,7 +31,7 @@ def run(
     """
     import structlog
 
-    from batching import failpoints
+    from batching import collector, failpoints
     from batching.errors import NotDrained
     from ingest import logs
     from ingest.config import load
@@ -41,6 +41,7 @@ def run(
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
     logs.configure(settings.logs.format, settings.logs.level)
+    collector.settle()
 
     async def main() -> None:
         stop = asyncio.Event()
