@@ -15,7 +15,7 @@ from rich.table import Table
 from batching.verify import Report
 from ingest.demo.main_job import Demo, Wish, new_folder
 from ingest.demo.table import sensors
-from ingest.service import stop_on_signals
+from ingest.stopping import stop_on_signals
 
 LINE_SECONDS = 5.0
 PLAIN_WIDTH = 100

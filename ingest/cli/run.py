@@ -35,8 +35,7 @@ def run(
     from batching.errors import NotDrained
     from ingest import logs
     from ingest.config import load
-    from ingest.service import leave_at_once, serve, stop_on_signals
-    from ingest.workers.pack import supervise
+    from ingest.stopping import leave_at_once, stop_on_signals
 
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
@@ -46,7 +45,14 @@ def run(
     async def main() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop, leave_at_once)
-        await (serve if settings.workers == 1 else supervise)(settings, stop)
+        if settings.workers == 1:
+            from ingest.service import serve
+
+            await serve(settings, stop)
+        else:  # who only keeps workers needs no SDK: half a second and 30 MiB
+            from ingest.workers.pack import supervise
+
+            await supervise(settings, stop)
 
     try:
         asyncio.run(main())

@@ -14,7 +14,8 @@ from batching.errors import BatchError, NotDrained, Transient
 from ingest import logs
 from ingest.answers import Answers
 from ingest.config import Settings
-from ingest.service import leave_at_once, serve, stop_on_signals
+from ingest.service import serve
+from ingest.stopping import leave_at_once, stop_on_signals
 from ingest.workers.brief import Brief, unpacked
 from ingest.workers.families import spelled
 from ingest.workers.line import Line, first_bytes
