@@ -1,8 +1,9 @@
 """The durable path against the bare loop and Bytewax: the same events, the same batches.
 
 Contenders run in turn, each as a process of its own, and each one's batches are checked by the
-same verifier. Then the service behind the SDK is held against a loop behind the SDK. Standard
-output has one JSON line a figure; `--record` keeps every run of a contender.
+same verifier. Then the service behind the SDK is held against a loop behind the SDK, and with two
+workers against one. Standard output has one JSON line a figure; `--record` keeps every run of a
+contender.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import load, whole_path
+from benchmarks import load, whole_path, workers
 from benchmarks.contenders import Cost, Field, python
 from benchmarks.figures import machine
 from benchmarks.peers.environment import NotInstalled
@@ -43,6 +44,9 @@ def compare(
     sdk_events: Annotated[
         int, typer.Option(min=0, help="Events through the SDK; 0 leaves that out.")
     ] = 5_000,
+    worker_events: Annotated[
+        int, typer.Option(min=0, help="Events through two workers and one; 0 leaves that out.")
+    ] = 50_000,
     record: Annotated[Path | None, typer.Option(help="File for a JSON line a run.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
 ) -> None:
@@ -62,7 +66,9 @@ def compare(
     if sdk_events:
         with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
             _sdk_path(Path(place), sdk_events, runs)
-    print("workers_2/workers_1 is not measured: no setting `workers`", file=sys.stderr)
+    if worker_events:
+        with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
+            _workers(Path(place), worker_events, runs)
     if record is not None:
         record.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -101,6 +107,13 @@ def _sdk_path(place: Path, events: int, runs: int) -> None:
         ]
         ratios = [whole / sdk for whole, sdk in zip(*rates, strict=True)]
         print(json.dumps(figure("sdk_path/bare_sdk", shape.name, ratios)), flush=True)
+
+
+def _workers(place: Path, events: int, runs: int) -> None:
+    """Hold a service of two workers against one of one worker; small events are W2's in size."""
+    name = "workers_2/workers_1"
+    ratios = workers.measure(place, events, runs).runs(name)
+    print(json.dumps(figure(name, "W2", ratios)), flush=True)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from ruamel.yaml import YAML
@@ -28,6 +28,12 @@ RECEIVED = re.compile(rb"^headrace_events_received_total\{[^}]*\} ([0-9.e+]+)$",
 
 class BenchmarkFailed(Exception):
     """Something did not start, or did not get done; the message has the last words."""
+
+
+class HubProcess(Protocol):
+    """A hub that can be looked at from outside."""
+
+    process: "subprocess.Popen[bytes]"
 
 
 class Hub:
@@ -73,8 +79,10 @@ class Spent:
 class Service:
     """`headrace run` in a folder of its own, with an embedded Valkey and no flow."""
 
-    def __init__(self, folder: Path, hub: Hub, connection: str, shape: Shape) -> None:
-        self._folder, self._hub, self._shape = folder, hub, shape
+    def __init__(
+        self, folder: Path, hub: HubProcess, connection: str, shape: Shape, *, workers: int = 1
+    ) -> None:
+        self._folder, self._hub, self._shape, self._workers = folder, hub, shape, workers
         folder.mkdir()
         self._log = folder / "service.log"
         environment = {**os.environ, "HEADRACE_EVENT_HUBS_CONNECTION": connection}
@@ -88,7 +96,7 @@ class Service:
     def _config(self) -> Path:
         path = self._folder / "headrace.yaml"
         with path.open("w") as file:
-            YAML().dump(config(self._folder, self._shape), file)
+            YAML().dump({**config(self._folder, self._shape), "workers": self._workers}, file)
         return path
 
     def wait_until_received(self) -> tuple[Spent, int]:
@@ -96,7 +104,7 @@ class Service:
         deadline = time.monotonic() + START_SECONDS
         while not (received := self._received()):
             self._check(deadline)
-        return self._spent(), received
+        return self.spent(), received
 
     def _received(self) -> int:
         """Ask the service's metrics; nothing comes yet where it does not answer yet."""
@@ -107,21 +115,21 @@ class Service:
         except (OSError, ValueError):
             return 0
 
-    def wait_until_committed(self) -> Spent:
+    def wait_until_committed(self, look_seconds: float = LOOK_SECONDS) -> Spent:
         """Wait until the last event is in a manifest; tell what was spent by then."""
         deadline = time.monotonic() + LONGEST_SECONDS
         while self._count() < self._shape.events:
-            self._check(deadline)
-        return self._spent()
+            self._check(deadline, look_seconds)
+        return self.spent()
 
-    def _check(self, deadline: float) -> None:
+    def _check(self, deadline: float, look_seconds: float = LOOK_SECONDS) -> None:
         if self.process.poll() is not None or time.monotonic() > deadline:
             words = self._log.read_text(errors="replace")[-2_000:]
             raise BenchmarkFailed(
                 f"{self._committed} of {self._shape.events} events are committed, "
                 f"the service says: {words}"
             )
-        time.sleep(LOOK_SECONDS)
+        time.sleep(look_seconds)
 
     def _count(self) -> int:
         """Count the events in manifests."""
@@ -132,14 +140,15 @@ class Service:
                 self._committed += sum(entry["events"] for entry in entries)
         return self._committed
 
-    def _spent(self) -> Spent:
+    def spent(self) -> Spent:
+        """Tell what was spent so far, by all processes of the service."""
         if self._valkey is None:
             url = EmbeddedValkey(self._folder / "valkey").url
             with redis.Redis.from_url(url) as client:
                 self._valkey = int(client.info("server")["process_id"])
         return Spent(
             time.perf_counter(),
-            processes.cpu_seconds(self.process.pid),
+            sum(map(processes.cpu_seconds, processes.tree(self.process.pid))),
             processes.cpu_seconds(self._valkey),
             processes.cpu_seconds(self._hub.process.pid),
         )

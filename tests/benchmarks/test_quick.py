@@ -40,6 +40,16 @@ def test_the_whole_path_is_measured_against_both_bare_loops(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
+def test_two_workers_are_measured_against_one(tmp_path: Path) -> None:
+    found = figures("benchmarks.workers", "--folder", str(tmp_path))
+    for workers in ("workers_1", "workers_2"):
+        assert found[f"{workers}.events_per_second"]["median"] > 0
+        assert found[f"{workers}.cpu"]["median"] > 10
+    one, two = (found[f"workers_{n}.events_per_second"]["runs"][0] for n in (1, 2))
+    assert found["workers_2/workers_1"]["runs"][0] == pytest.approx(two / one, rel=0.02)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
 def test_each_part_of_the_path_is_measured_alone(tmp_path: Path) -> None:
     found = figures("benchmarks.parts", "--folder", str(tmp_path))
     parts = ("1_sdk_receive", "2_plain_values", "3_decode", "4_plan", "5_append", "6_commit")

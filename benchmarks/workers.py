@@ -1,0 +1,124 @@
+"""Two workers against one: events a second of a whole service that is `workers: 1` or `2`.
+
+A hub holds many small events back until the service has opened every partition, then lets go:
+start-up is not measured. Each round of either ends when the last event is in a manifest, and
+`verify` proves it. Hub and Valkey run on the same machine and want their part of its cores.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import load, processes
+from benchmarks.figures import Figures
+from benchmarks.held_hub import HeldHub
+from benchmarks.load import Shape
+from benchmarks.place import START_SECONDS, BenchmarkFailed, Service, Spent
+
+SMALL, SAMPLES = "small", 2  # 150 B of JSON: about the size of W2's events
+MICRO = 1e6
+LOOK_SECONDS = 0.1  # each look takes time of the cores that are measured
+EXAMPLE = """
+Examples:
+
+  python -m benchmarks.workers                     50,000 events, two partitions, five times
+
+  python -m benchmarks.workers --quick             does it work? the figures mean nothing
+"""
+
+
+def workers(
+    *,
+    events: Annotated[int, typer.Option(min=1, help="Events of each round.")] = 50_000,
+    repeat: Annotated[int, typer.Option(min=1, help="How often both are measured.")] = 5,
+    partitions: Annotated[int, typer.Option(min=2, help="Partitions of the hub.")] = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="A few events, once.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
+) -> None:
+    """Measure events a second and processor time of a service of two workers and of one."""
+    count, times = (load.QUICK, 1) if quick else (events, repeat)
+    with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
+        figures = measure(Path(place), count, times, partitions)
+    figures.show(f"{count:,} small events, {partitions} partitions, no flow")
+
+
+def measure(place: Path, events: int, repeat: int, partitions: int = 2) -> Figures:
+    """Run a service of one worker and of two in turn, on the same events."""
+    figures = Figures()
+    whole = -(-events // load.CHUNKS_A_BATCH) * load.CHUNKS_A_BATCH
+    shape = Shape(SMALL, SAMPLES, whole)
+    hub = HeldHub(place, SMALL, partitions)
+    try:
+        connection = hub.connection()
+        asyncio.run(load.fill(connection, shape, partitions))
+        for run in range(repeat):
+            rates = {}
+            for count in (1, 2) if run % 2 else (2, 1):
+                print(f"run {run + 1} of {repeat}, workers: {count}", file=sys.stderr, flush=True)
+                spent = _round(place / f"{count}-{run}", hub, connection, shape, count)
+                rates[count] = shape.events / spent.wall
+                _note(figures, f"workers_{count}", shape.events, spent)
+            figures.add("workers_2/workers_1", "times", rates[2] / rates[1])
+    finally:
+        hub.end()
+    return figures
+
+
+def _round(folder: Path, hub: HeldHub, connection: str, shape: Shape, workers: int) -> Spent:
+    """Let a service read it all; tell what that took."""
+    hub.hold()
+    service = Service(folder, hub, connection, shape, workers=workers)
+    try:
+        _wait_until_ready(folder)
+        hub.let_go()
+        began = service.spent()
+        spent = service.wait_until_committed(LOOK_SECONDS).since(began)
+        service.proven()
+    finally:
+        processes.end(service.process)
+        shutil.rmtree(folder, ignore_errors=True)
+    return spent
+
+
+def _wait_until_ready(folder: Path) -> None:
+    """Wait until the service says that it is ready."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            port = json.loads((folder / "http.json").read_bytes())["port"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
+                return
+        except (OSError, ValueError):
+            time.sleep(LOOK_SECONDS)
+    raise BenchmarkFailed(f"the service does not get ready: see {folder / 'service.log'}")
+
+
+def _note(figures: Figures, name: str, events: int, spent: Spent) -> None:
+    figures.add(f"{name}.events_per_second", "1/s", events / spent.wall)
+    for part, seconds in (
+        ("cpu", spent.service),
+        ("valkey_cpu", spent.valkey),
+        ("hub_cpu", spent.hub),
+    ):
+        figures.add(f"{name}.{part}", "us/event", MICRO * seconds / events)
+    busy = spent.service + spent.valkey + spent.hub
+    figures.add(f"{name}.cores_busy", "cores", busy / spent.wall)
+
+
+def main() -> None:
+    """Run the command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLE)(workers)
+    app()
+
+
+if __name__ == "__main__":
+    main()
