@@ -174,6 +174,7 @@ class EmbeddedValkey:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            "rdbcompression": "no",
             "maxmemory-policy": "noeviction",
             "databases": "1",
             "daemonize": "yes",
