@@ -9,7 +9,6 @@ import math
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
@@ -226,15 +225,10 @@ def _shell(shell: Shell) -> bytes:
     return _SHELL.pack(shell.last, shell.size_bytes, _finite(shell.due_us))
 
 
-@lru_cache(maxsize=100_000)
-def _name(key: Key) -> bytes:
-    return key.text().encode()
-
-
 def _pack(group: Group, parts: list[bytes]) -> None:
     """Lay out one group for the script: what it is told of the item, and the item."""
     key, first, last, bodies, believed, size_bytes, state, due_us, before, after = group
-    name, behind = _name(key), len(state)
+    name, behind = key.text().encode(), len(state)
     due = due_us if due_us < _EXACT else math.inf
     size = _ITEM.size + behind + sum(map(len, bodies))
     seals = before is not None or after is not None
