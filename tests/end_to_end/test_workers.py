@@ -124,6 +124,20 @@ def test_a_worker_killed_in_the_run_comes_back_and_nothing_is_lost_or_doubled(
     ]
 
 
+def test_runs_are_dispatched_once_though_the_dispatching_worker_is_killed(plant: Plant) -> None:
+    run = {"flow": "SensorProcessingFlow", "after": "1 s", "in_flight": 2}
+    plant.settings["streams"] = {"motion": stream(run=run)}
+    plant.start()
+    ready(plant)
+    plant.send(300, rate=0)
+    wait_for(lambda: metric(plant.folder, "headrace_run_attempts_total") > 0)
+    os.kill(workers(plant)[0], signal.SIGKILL)  # it owns the lowest partition, so it dispatches
+    plant.send(100, rate=0)
+    report = plant.complete()
+    assert report.runs["succeeded"] >= 2, report.plain()
+    assert not report.runs["failed"]
+
+
 def test_a_worker_that_hangs_is_told_and_the_other_takes_over(plant: Plant) -> None:
     plant.start()
     ready(plant)

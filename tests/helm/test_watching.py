@@ -78,9 +78,13 @@ def test_each_alert_is_seen_to_fire_and_to_be_silent() -> None:
 
 
 @pytest.mark.slow
-def test_every_query_of_every_dashboard_shows_something(prometheus: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_query_of_every_dashboard_shows_something(
+    prometheus: str, tmp_path: Path, workers: int
+) -> None:
     run = {"flow": "SensorProcessingFlow", "after": "1 s"}
-    plant = Plant(tmp_path / "plant", settings={"streams": {"motion": stream(run=run)}})
+    settings = {"streams": {"motion": stream(run=run)}, "workers": workers}
+    plant = Plant(tmp_path / "plant", settings=settings)
     with running(plant):
         plant.start()
         port = _port(plant)
@@ -94,6 +98,8 @@ def test_every_query_of_every_dashboard_shows_something(prometheus: str, tmp_pat
             # Prometheus has a label `job` of its own, which must not hide ours
             assert server.named("headrace_job_stuck", "job") == {"motion"}
             assert server.ask("sum(headrace_events_received_total) > 60"), "what was sent"
+            if workers > 1:
+                assert server.named("headrace_partitions_owned", "worker") == {"0", "1"}
 
 
 def _port(plant: Plant) -> int:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,14 @@ class Fleet:
         self.partitions = [str(n) for n in range(partitions)]
         self.live: dict[str, Balancer] = {}
 
-    def start(self, name: str) -> Balancer:
+    def start(self, name: str, siblings: Sequence[str] = ()) -> Balancer:
         self.live[name] = Balancer(
-            self.store, instance=name, partitions=self.partitions, clock=self.clock, **SCOPE
+            self.store,
+            instance=name,
+            partitions=self.partitions,
+            siblings=siblings,
+            clock=self.clock,
+            **SCOPE,
         )
         return self.live[name]
 
@@ -120,7 +125,10 @@ class Fleet:
 
 
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(["start", "kill", "release", "wait"]), st.sampled_from("abcde")),
+    st.tuples(
+        st.sampled_from(["start", "start together", "kill", "release", "wait"]),
+        st.sampled_from("abcde"),
+    ),
     max_size=12,
 )
 
@@ -135,6 +143,8 @@ def test_whatever_happened_shares_become_fair_and_then_stay(
         for change, name in changes:
             if change == "start" and name not in fleet.live:
                 fleet.start(name)
+            if change == "start together" and name not in fleet.live:
+                fleet.start(name, "abc")  # whether the others of its family ever come or not
             if change == "kill":
                 fleet.live.pop(name, None)
             if change == "release" and (balancer := fleet.live.pop(name, None)):
@@ -176,6 +186,34 @@ def test_instances_that_start_together_share_at_once() -> None:
             fleet.start(name)
         await fleet.rounds(8)
         assert fleet.is_fair()
+
+    asyncio.run(story())
+
+
+def test_workers_of_two_services_share_within_few_rounds() -> None:
+    async def story() -> None:
+        fleet = Fleet(8)
+        one, two = ("one.0", "one.1"), ("two.0", "two.1")
+        for name in one:
+            fleet.start(name, one)
+        await fleet.rounds(1)
+        assert [len(share) for share in fleet.shares] == [4, 4]
+        for name in two:
+            fleet.start(name, two)
+        await fleet.rounds(6)
+        assert [len(share) for share in fleet.shares] == [2, 2, 2, 2]
+
+    asyncio.run(story())
+
+
+def test_the_part_of_a_sibling_that_never_comes_is_taken_after_the_expiry() -> None:
+    async def story() -> None:
+        fleet = Fleet(8)
+        fleet.start("one.0", ("one.0", "one.1"))
+        await fleet.rounds(4)
+        assert fleet.live["one.0"].owned == set(EIGHT[::2])
+        await fleet.rounds(1)
+        assert fleet.live["one.0"].owned == set(EIGHT)
 
     asyncio.run(story())
 
