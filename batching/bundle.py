@@ -6,6 +6,7 @@ known: sequence_number, first row, rows, enqueued_ns, message_id.
 Reading runs on Python 3.10 and numpy 1.23 too, since flows do it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,9 +44,49 @@ DEAD_COLUMNS = {
 }
 
 
+PART_BYTES = 64 * 2**10  # smaller pieces of a file are put together, larger ones never copied
+
+
+def samples_file(
+    times_ns: Any,
+    values: Any,
+    sensors: "list[tuple[str, int]]",
+    chunks: Any,
+    *,
+    channels: "Sequence[str]",
+    compression: "str | None" = None,
+) -> "list[Any]":
+    """Lay out a bundle of samples.
+
+    Args:
+        times_ns: int64 of shape (n,), nanoseconds UTC.
+        values: of shape (n, channels); the columns are of its dtype.
+        sensors: whose the rows are: name and rows, batch by batch.
+        chunks: a pyarrow Table of CHUNKS_SCHEMA.
+        channels: names of the columns.
+        compression: of Arrow's buffers: None, lz4 or zstd.
+
+    Returns:
+        The file in parts, large arrays as they are.
+
+    """
+    columns = [pa.array(times_ns).view(pa.timestamp("ns", tz="UTC"))]
+    columns += [pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])]
+    columns.append(_sensor_column(sensors))
+    table = pa.table(columns, names=["time", *channels, "sensor"])
+    return _file(table, chunks, compression)
+
+
+def chunk_table(sequence_numbers: Any, rows: Any, enqueued_ns: Any, message_ids: Any) -> Any:
+    """Give the table of chunks whose rows lie one after another, from int64 arrays and strings."""
+    first_rows = np.cumsum(rows) - rows
+    columns = [sequence_numbers, first_rows, rows, enqueued_ns, message_ids]
+    return pa.table([pa.array(column) for column in columns], schema=CHUNKS_SCHEMA)
+
+
 @dataclass
 class Builder:
-    """Collects the batches of one bundle; arrays are kept as they come and written once."""
+    """Collects the batches of one bundle, chunk by chunk; it is written at once."""
 
     channels: "list[str]"
     times: "list[Any]" = field(default_factory=list)
@@ -68,14 +109,17 @@ class Builder:
         self.sensors.append((sensor, self.rows - first_row))
 
     def write(self, compression: "str | None" = None) -> "list[Any]":
-        """Give the file as a list of one buffer."""
+        """Give the file in parts."""
         times = np.concatenate(self.times) if self.times else np.empty(0, np.int64)
         values = np.concatenate(self.values) if self.values else np.empty((0, len(self.channels)))
-        columns = [pa.array(times).view(pa.timestamp("ns", tz="UTC"))]
-        columns += [pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])]
-        columns.append(_sensor_column(self.sensors))
-        names = ["time", *self.channels, "sensor"]
-        return [_file(pa.table(columns, names=names), self.chunks, compression)]
+        return samples_file(
+            times,
+            values,
+            self.sensors,
+            _chunk_table(self.chunks),
+            channels=self.channels,
+            compression=compression,
+        )
 
 
 @dataclass
@@ -98,9 +142,10 @@ class DeadLetters:
         self.rows_of.append({"time": enqueued_ns, **letter})
 
     def write(self, compression: "str | None" = None) -> "list[Any]":
-        """Give the file as a list of one buffer."""
+        """Give the file in parts."""
         schema = pa.schema([("time", pa.timestamp("ns", tz="UTC")), *DEAD_COLUMNS.items()])
-        return [_file(pa.Table.from_pylist(self.rows_of, schema), self.chunks, compression)]
+        table = pa.Table.from_pylist(self.rows_of, schema)
+        return _file(table, _chunk_table(self.chunks), compression)
 
 
 def _sensor_column(sensors: "list[tuple[str, int]]") -> Any:
@@ -113,24 +158,55 @@ def _sensor_column(sensors: "list[tuple[str, int]]") -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(index), pa.array(names, pa.string()))
 
 
-def _file(
-    table: Any, chunks: "list[tuple[int, int, int, int, str]]", compression: "str | None"
-) -> Any:
+def _chunk_table(chunks: "list[tuple[int, int, int, int, str]]") -> Any:
     columns = list(zip(*chunks, strict=True)) or [()] * len(CHUNKS_SCHEMA)
-    small = pa.table(
-        [pa.array(c, f.type) for c, f in zip(columns, CHUNKS_SCHEMA, strict=True)],
-        schema=CHUNKS_SCHEMA,
-    )
-    table = table.replace_schema_metadata({CHUNKS: _ipc(small, None).to_pybytes()})
-    return _ipc(table, compression)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, CHUNKS_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=CHUNKS_SCHEMA)
 
 
-def _ipc(table: Any, compression: "str | None") -> Any:
-    sink = pa.BufferOutputStream()
+def _file(table: Any, chunks: Any, compression: "str | None") -> "list[Any]":
+    small = b"".join(_ipc(chunks, None))
+    return _ipc(table.replace_schema_metadata({CHUNKS: small}), compression)
+
+
+def _ipc(table: Any, compression: "str | None") -> "list[Any]":
+    sink = _Parts()
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    return sink.getvalue()
+    return sink.parts()
+
+
+class _Parts:
+    """A file to write to that keeps large buffers as they come, and puts small ones together."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: "list[Any]" = []
+        self._small: "list[Any]" = []
+
+    def write(self, part: Any) -> int:
+        """Take what Arrow writes: its own buffers, which it does not change any more, or bytes."""
+        if len(part) < PART_BYTES:
+            self._small.append(part)
+        else:
+            self._join()
+            self._parts.append(pa.py_buffer(part))
+        return len(part)
+
+    def _join(self) -> None:
+        if self._small:
+            self._parts.append(pa.py_buffer(b"".join(self._small)))
+            self._small = []
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing behind it."""
+
+    def parts(self) -> "list[Any]":
+        """Give all of it, as pyarrow buffers."""
+        self._join()
+        return self._parts
 
 
 def open_bundle(raw: Any, name: str = "bundle") -> Any:

@@ -29,8 +29,9 @@ _ITEM_BYTES = tuple(np.dtype(name).itemsize for name in DTYPES)
 UNWRITABLE = "unwritable"  # the reason of samples that no longer fit their stream
 CUT = "cut"  # in place of a header's type: its text is not all that came
 _HEAD = struct.Struct("<IBBBBqqIHH")
-_LENGTH = struct.Struct("<I")
-_BEHIND_LENGTH = _HEAD.size - _LENGTH.size
+LENGTH = struct.Struct("<I")  # of what follows it
+HEAD_BYTES = _HEAD.size
+_BEHIND_LENGTH = _HEAD.size - LENGTH.size
 _TIMES = np.dtype(np.int64)
 
 
@@ -114,32 +115,26 @@ def read(body: bytes | memoryview) -> Iterator[Encoded]:
             wiped and its events read again.
 
     """
-    for chunk, _ in read_both(body):
+    view, at = memoryview(body), 0
+    while at < len(view):
+        chunk, at = read_one(view, at)
         yield chunk
 
 
-def read_both(body: bytes | memoryview) -> Iterator[tuple[Encoded, memoryview]]:
-    """Walk the chunks of an element's body, each with its own bytes.
+def read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
+    """Give the chunk that begins at a byte, and where it ends.
 
     Raises:
         CorruptBuffer: as `read` does.
 
     """
-    view, at = memoryview(body), 0
-    while at < len(view):
-        begin = at
-        chunk, at = _read_one(view, begin)
-        yield chunk, view[begin:at]
-
-
-def _read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
     try:
         length, version, kind, dtype, _, sequence_number, enqueued_ns, samples, channels, name = (
             _HEAD.unpack_from(view, at)
         )
     except struct.error as error:
         raise CorruptBuffer("a chunk in the buffer is cut off") from error
-    end, start = at + _LENGTH.size + length, at + _HEAD.size
+    end, start = at + LENGTH.size + length, at + _HEAD.size
     if version != VERSION or dtype >= len(DTYPES) or not start + name <= end <= len(view):
         raise CorruptBuffer(f"a chunk in the buffer is of version {version} or cut off")
     if kind == SAMPLES and end - start - name != samples * (8 + channels * _ITEM_BYTES[dtype]):

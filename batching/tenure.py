@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from batching.commit import PEEK_BYTES, StreamFormat
+from batching.commit import PEEK_BYTES
 from batching.horizon import Horizon
+from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.limits.holding import Holding
 from batching.metrics import BatchingMetrics

@@ -26,6 +26,7 @@ CARRY_AFTER = 100  # manifests
 CARRY_BYTES, ENTRY_BYTES = 2**18, 512  # of one manifest; of one entry, about
 _BEHIND_A_PARTITION = "~"  # sorts behind all that lies in a partition's folder
 COVERING = {EntryKind.BATCH, EntryKind.IGNORED, EntryKind.DEAD}
+KNOWN = COVERING | {EntryKind.PARKED, EntryKind.LOST}
 
 
 class View:
@@ -73,8 +74,9 @@ class View:
                 self.lost.note(self.next, entry)
                 reach = max(reach, entry.last)
                 continue
-            self._last[entry.key] = max(entry.last, self._last.get(entry.key, -1))
-            self.pieces.supersede(entry.key, entry.last)
+            key = entry.key
+            self._last[key] = max(entry.last, self._last.get(key, -1))
+            self.pieces.supersede(key, entry.last)
             reach = max(reach, entry.last)
         self._reach.append((self.next, reach))
         self.next += 1
@@ -85,7 +87,7 @@ class View:
 
     def _check(self, entries: tuple[Entry, ...], indexes: Indexes) -> None:
         for entry in entries:
-            if entry.kind not in COVERING | {EntryKind.PARKED, EntryKind.LOST}:
+            if entry.kind not in KNOWN:
                 raise NewerFormat(f"entry of kind {entry.kind}: written by a newer Headrace")
         for name in self.unknown(entries):
             if name not in indexes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batching import collector
-from batching.commit import StreamFormat
+from batching.layout import StreamFormat
 from batching.model import Element
 from batching.names import Key
 from batching.partition import Partition

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
-from batching.commit import StreamFormat
+from batching.layout import StreamFormat
 from batching.model import Element
 from batching.names import Key
 from batching.parking.replay import ReplayBound

@@ -24,8 +24,9 @@ from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.clock import SystemClock
-from batching.commit import Committer, StreamFormat
+from batching.commit import Committer
 from batching.identity import open_store
+from batching.layout import StreamFormat
 from batching.metrics import BatchingMetrics
 from batching.model import Element, Store
 from batching.scope import Scoped

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from batching import names
-from batching.commit import StreamFormat
 from batching.errors import CorruptBuffer, Reattach, SettingError
+from batching.layout import StreamFormat
 from batching.model import KeptRules, dump, load
 from batching.partition import Partition
 from batching.retry import answered

@@ -17,9 +17,9 @@ from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
-from batching.commit import StreamFormat
 from batching.errors import BatchError, SettingError, StoreUnavailable
 from batching.identity import existing_store, open_store
+from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from batching.limits.pressure import within

@@ -10,8 +10,8 @@ import structlog
 from prometheus_client import Metric
 
 from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.commit import StreamFormat
 from batching.errors import BatchError, NotDrained
+from batching.layout import StreamFormat
 from batching.names import REDRIVE
 from batching.partition import Partition
 from batching.redrive import RedriveLog

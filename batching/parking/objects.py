@@ -17,6 +17,7 @@ Both are created before the manifest that lists the object, and never changed.
 import base64
 import binascii
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -88,12 +89,12 @@ class Writer:
     """Lays out one parked object."""
 
     def __init__(self) -> None:
-        self._pieces: list[tuple[Piece, list[bytes | memoryview]]] = []
+        self._pieces: list[tuple[Piece, Sequence[memoryview]]] = []
 
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def add(self, piece: Piece, content: list[bytes | memoryview]) -> None:
+    def add(self, piece: Piece, content: Sequence[memoryview]) -> None:
         """Add a piece; where it lies is found by `write`."""
         self._pieces.append((piece, content))
 

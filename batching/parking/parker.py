@@ -13,8 +13,11 @@ from functools import partial
 import structlog
 
 from batching import names
-from batching.commit import Committer, Plan, rising
+from batching.chunk import read
+from batching.commit import Committer
 from batching.failpoints import reached
+from batching.fresh import Held, fresh
+from batching.layout import Plan
 from batching.names import Key
 from batching.parking.objects import Piece, Writer, Written
 from batching.parking.pieces import ParkedObject
@@ -49,8 +52,9 @@ class Parker:
         if lo is None:
             return None
         for held in await answered(lambda: self._buffer.parkable(lo, 1, 1)):
-            for chunk, _ in rising(held.elements, lo - 1):
-                return chunk.sequence_number, chunk.enqueued_ns
+            for chunk in (chunk for *_, body in held.elements for chunk in read(body)):
+                if chunk.sequence_number >= lo:
+                    return chunk.sequence_number, chunk.enqueued_ns
         return None
 
     async def park(self, view: View, upto: int) -> bool:
@@ -82,22 +86,22 @@ class Parker:
     def _lay_out(self, view: View, found: Sequence[Parkable]) -> Written | None:
         """Write what is not durable yet; None if all of it is."""
         writer = Writer()
-        for held in found:
-            chunks = list(rising(held.elements, view.mark(held.open.key)))
-            if chunks:
-                piece = Piece(
-                    key=held.open.key,
-                    first=chunks[0][0].sequence_number,
-                    last=chunks[-1][0].sequence_number,
-                    events=len(chunks),
-                    samples=sum(chunk.samples for chunk, _ in chunks),
-                    due_us=held.open.due_us,
-                    state=held.open.state,
-                    data="",
-                    offset=0,
-                    length=sum(len(raw) for _, raw in chunks),
-                )
-                writer.add(piece, [raw for _, raw in chunks])
+        new = fresh([Held(held.open.key, held.elements) for held in found], view.mark)
+        for i, totals, content in zip(new.which, new.totals(), new.raw(), strict=True):
+            buffer = found[i].open
+            piece = Piece(
+                key=buffer.key,
+                first=totals["first"],
+                last=totals["last"],
+                events=totals["events"],
+                samples=totals["samples"],
+                due_us=buffer.due_us,
+                state=buffer.state,
+                data="",
+                offset=0,
+                length=sum(map(len, content)),
+            )
+            writer.add(piece, content)
         return self._written(view, writer)
 
     def _written(self, view: View, writer: Writer) -> Written | None:

@@ -1,11 +1,11 @@
 """Parked pieces read back: few ranged reads of their objects, however scattered they lie."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from batching.chunk import Encoded, read_both
+from batching.chunk import read
 from batching.errors import CorruptBuffer, CorruptObject
 from batching.names import Key
 from batching.parking.objects import Piece
@@ -27,30 +27,42 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A piece and its chunks."""
+    """A piece and its encoded chunks."""
 
     piece: Piece
     content: memoryview
 
-    def chunks(self) -> Iterator[Encoded]:
-        """Walk its chunks, all of them.
+    def numbers(self) -> list[int]:
+        """Read the sequence numbers of its chunks, all of them.
 
         Raises:
             CorruptObject: the content is not what the index says.
 
         """
-        piece = self.piece
         try:
-            found = [chunk for chunk, _ in read_both(self.content)]
+            found = [chunk.sequence_number for chunk in read(self.content)]
         except CorruptBuffer as error:
-            raise CorruptObject(f"{piece.data}, at byte {piece.offset}: {error}") from error
-        numbers = [chunk.sequence_number for chunk in found]
-        if (numbers[:1], numbers[-1:], len(found)) != ([piece.first], [piece.last], piece.events):
+            raise CorruptObject(f"{self._where}: {error}") from error
+        self.check(found)
+        return found
+
+    def check(self, numbers: Sequence[int]) -> None:
+        """Compare the numbers of its chunks with those that the index tells of.
+
+        Raises:
+            CorruptObject: they are others.
+
+        """
+        first, last, events = self.piece.first, self.piece.last, self.piece.events
+        if (len(numbers), *numbers[:1], *numbers[-1:]) != (events, first, last):
             raise CorruptObject(
-                f"{piece.data}, at byte {piece.offset}: the index says {piece.events} events"
-                f" {piece.first} to {piece.last}, it holds {len(found)}"
+                f"{self._where}: the index says {events} events {first} to {last},"
+                f" it holds {len(numbers)}"
             )
-        return iter(found)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.piece.data}, at byte {self.piece.offset}"
 
 
 Fronts = Mapping[Key, list[Parked]]

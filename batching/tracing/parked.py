@@ -44,7 +44,7 @@ async def parked_in(record: Log, number: int) -> list[ParkedIn]:
         _told(parked.piece)
         for found in fronts.values()
         for parked in found
-        if any(chunk.sequence_number == number for chunk in parked.chunks())
+        if number in parked.numbers()
     ]
 
 

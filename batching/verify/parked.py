@@ -63,7 +63,7 @@ class ParkedCheck:
         try:
             for parked in (await read_pieces(self._log.store, pieces)).values():
                 for each in parked:
-                    found += [chunk.sequence_number for chunk in each.chunks()]
+                    found += each.numbers()
         except CorruptObject as error:
             self._report.damaged.add(str(error))
         except Gone:

@@ -319,7 +319,7 @@ def example_bundle() -> Any:
             times, values, sequence_number=number, enqueued_ns=NOON_NS, message_id=f"m{number}"
         )
     builder.end_batch("press-1/axis β", 0)
-    return bundle.open_bundle(builder.write()[0])
+    return bundle.open_bundle(b"".join(builder.write()))
 
 
 def _bundles() -> str:

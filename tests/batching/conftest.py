@@ -16,8 +16,8 @@ from batching.adapters.folder import FolderStore
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.adapters.redis_server import connect
 from batching.chunk import DeadLetter, encode_dead_letter, encode_samples
-from batching.commit import StreamFormat
 from batching.identity import open_store
+from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, Store

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from batching.chunk import (
     DEAD_LETTER,
-    DTYPES,
     IGNORED_EVENT,
     SAMPLES,
     DeadLetter,
@@ -18,23 +17,7 @@ from batching.chunk import (
 )
 from batching.errors import CorruptBuffer
 from batching.model import Chunk
-
-int64s = st.integers(-(2**63), 2**63 - 1)
-
-
-@st.composite
-def chunks(draw: st.DrawFn) -> Chunk:
-    """Chunks of any shape and dtype: no sample, one channel or several, NaN, any names."""
-    samples, channels = draw(st.integers(0, 5)), draw(st.integers(1, 4))
-    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
-    body = draw(st.binary(min_size=(n := samples * channels * dtype.itemsize), max_size=n))
-    return Chunk(
-        draw(st.integers(0, 2**63 - 1)),
-        draw(int64s),
-        draw(st.text(st.characters(codec="utf-8"), max_size=200)),
-        np.array(draw(st.lists(int64s, min_size=samples, max_size=samples)), np.int64),
-        np.frombuffer(body, dtype).reshape(samples, channels),
-    )
+from tests.batching.given import chunks, int64s, letters
 
 
 @given(st.lists(chunks(), max_size=4))
@@ -65,17 +48,6 @@ def test_samples_are_views_of_the_buffer() -> None:
     for array in samples_of(back):
         assert not array.flags.owndata
         assert not array.flags.writeable
-
-
-letters = st.builds(
-    DeadLetter,
-    reason=st.sampled_from(["bad_json", "no_sensor"]),
-    detail=st.text(st.characters(codec="utf-8")),
-    body=st.binary(),
-    body_bytes=st.integers(0, 2**40),
-    content_type=st.text(st.characters(codec="utf-8")),
-    properties=st.dictionaries(*[st.text(st.characters(codec="utf-8"))] * 2, max_size=3),
-)
 
 
 @given(letters, st.integers(0, 2**63 - 1), int64s)

@@ -62,7 +62,7 @@ class Lake:
         data = names.data("vibration", HUB, "0", self.records, nonce)
         for sensor, chunks in batches.items():
             entries.append(self._add(builder, sensor, chunks, data, sealed or time.time_ns()))
-        assert self.store.create(data, memoryview(builder.write()[0]))
+        assert self.store.create(data, memoryview(b"".join(builder.write())))
         return [model.RunBatch("0", self.records, entry) for entry in entries]
 
     def _add(

@@ -16,6 +16,7 @@ import cbor2
 import numpy as np
 
 from batching import chunk
+from batching.chunks import read_all
 from batching.errors import CorruptBuffer, CorruptObject, NewerFormat
 from batching.model import Element, Manifest, Position, Result, RunRecord, Store, load
 from batching.names import DEAD, Key
@@ -114,14 +115,33 @@ def _only(element: Element) -> chunk.Encoded:
 
 
 def buffer(data: bytes) -> None:
-    """What lies in Redis is chunks, or CorruptBuffer."""
+    """What lies in Redis is chunks, or CorruptBuffer, whether they are read one by one or not."""
+    walked = _walked(data)
+    assert walked == _read_at_once(data)
+    for one in walked if isinstance(walked, list) else ():
+        if one.kind == chunk.SAMPLES:
+            times, values = chunk.samples_of(one)
+            assert len(times) == len(values) == one.samples
+
+
+def _walked(data: bytes) -> list[chunk.Encoded] | str:
     try:
-        for one in chunk.read(data):
-            if one.kind == chunk.SAMPLES:
-                times, values = chunk.samples_of(one)
-                assert len(times) == len(values) == one.samples
-    except CorruptBuffer:
-        return
+        return list(chunk.read(data))
+    except CorruptBuffer as error:
+        return str(error)
+
+
+def _read_at_once(data: bytes) -> list[chunk.Encoded] | str:
+    try:
+        found, _ = read_all([data])
+    except CorruptBuffer as error:
+        return str(error)
+    for channels in np.unique(found.heads["channels"]).tolist():
+        kept = (found.heads["kind"] == chunk.SAMPLES) & (found.heads["channels"] == channels)
+        if kept.any():
+            times, values = found.only(kept).times_and_values(channels)
+            assert values.shape == (len(times), channels)
+    return [found.one(i) for i in range(len(found))]
 
 
 def document(data: bytes) -> None:

@@ -17,7 +17,10 @@ VERIFY = "tests/batching/verify"
 VIEW = "tests/batching/test_view.py"
 STATES = "tests/batching/test_states.py"
 MIXIN = "tests/flows/test_mixin.py"
+FRESH = "tests/batching/test_fresh.py"
 COMMIT_PY = "batching/commit.py"
+FRESH_PY = "batching/fresh.py"
+LAYOUT_PY = "batching/layout.py"
 PARTITION_PY = "batching/partition.py"
 UPKEEP_PY = "batching/upkeep.py"
 VIEW_PY = "batching/view.py"
@@ -79,8 +82,12 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL D, commit
     Mutant(
         "overlap", "a commit leaves out what the log holds",
-        COMMIT_PY, "marks.get(buffer.key, view.mark(buffer.key))", "marks.get(buffer.key, -1)",
+        FRESH_PY, "marks = [mark(each.key) for each in held]", "marks = [-1 for _ in held]",
         (PARTITION, UPKEEP),
+    ),
+    Mutant(
+        "rising", "a commit takes each number once, in rising order",
+        FRESH_PY, "if rises and lowest > above:", "if True:", (FRESH,),
     ),
     Mutant(
         "number-check", "after a manifest: `first` is not beyond its number",
@@ -102,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # PROTOCOL E2 and F, parking
     Mutant(
         "pieces", "a batch begins with what is parked of its key",
-        COMMIT_PY, "else fronts.get(buffer.key, [])", "else []", (PARKING,),
+        LAYOUT_PY, "else fronts.get(buffer.key, [])", "else []", (PARKING,),
     ),
     Mutant(
         "parked-mark", "what is parked is durable: it is not appended, nor parked, again",

@@ -51,7 +51,7 @@ class Shelf:
             )
         builder.end_batch(sensor, 0)
         name = names.data("s", HUB, "0", n, sensor)
-        self.store.put(name, builder.write()[0].to_pybytes())
+        self.store.put(name, b"".join(builder.write()))
         self.manifests[n].append(self.entry(sensor, list(numbers), name))
 
     def find(self, number: int) -> Found:
@@ -151,7 +151,7 @@ def test_a_long_table_of_chunks_is_read_whole_and_the_samples_are_not() -> None:
             sequence_number=number, enqueued_ns=number, message_id=f"message-{number:040d}",
         )  # fmt: skip
     builder.end_batch("a", 0)
-    raw = builder.write()[0].to_pybytes()
+    raw = b"".join(builder.write())
     store = RangedStore(Chaos())
     store.put("bundle", raw)
     chunks = asyncio.run(read_chunks(store, "bundle"))

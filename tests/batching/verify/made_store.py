@@ -101,7 +101,7 @@ class MadeStore:
     def _kept(self, entry: Entry, bundle: Any, **more: Any) -> Entry:
         n = len(self.manifests)
         name = names.data(entry.stream, HUB, "0", n, f"{entry.first:08x}")
-        self.write(name, bundle.write()[0].to_pybytes())
+        self.write(name, b"".join(bundle.write()))
         return dataclasses.replace(entry, data=name, chunks=(0, entry.events), **more)
 
     def commit(self, *entries: Entry) -> None:

@@ -41,7 +41,7 @@ def batch(*messages: tuple[str, list[float]]) -> tuple[Entry, object, object]:
             message_id=message,
         )
     builder.end_batch("a", 0)
-    table = open_bundle(builder.write()[0])
+    table = open_bundle(b"".join(builder.write()))
     entry = Entry("batch", "s", "a", 0, len(messages) - 1, len(messages), rows=(0, builder.rows))
     return entry, chunks_of(table), table
 
@@ -49,7 +49,7 @@ def batch(*messages: tuple[str, list[float]]) -> tuple[Entry, object, object]:
 def dead(message: str) -> tuple[Entry, object, object]:
     letters = DeadLetters()
     letters.add(LETTER, sequence_number=0, enqueued_ns=0, message_id=message)
-    table = open_bundle(letters.write()[0])
+    table = open_bundle(b"".join(letters.write()))
     return Entry("batch", "_dead", "_", 0, 0, 1, rows=(0, 1)), chunks_of(table), table
 
 

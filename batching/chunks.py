@@ -1,0 +1,223 @@
+"""Many chunks at once: their heads as columns, their samples gathered without a loop over them.
+
+The layout is that of `batching.chunk`, whose walk says what is right: this reader gives the same
+chunks, and the same errors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from batching.bundle import chunk_table
+from batching.chunk import DTYPES, HEAD_BYTES, LENGTH, SAMPLES, VERSION, Encoded, read, read_one
+from batching.errors import CorruptBuffer
+
+_HEAD = np.dtype(
+    [
+        ("length", "<u4"),
+        ("version", "u1"),
+        ("kind", "u1"),
+        ("dtype", "u1"),
+        ("zero", "u1"),
+        ("sequence_number", "<i8"),
+        ("enqueued_ns", "<i8"),
+        ("samples", "<u4"),
+        ("channels", "<u2"),
+        ("name", "<u2"),
+    ]
+)
+_DTYPES = [np.dtype(name) for name in DTYPES]
+_ITEM_BYTES = np.array([dtype.itemsize for dtype in _DTYPES])
+Body = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Chunks one after another in `content`; each column has shape (chunks,).
+
+    `at` says where each begins, int64, rising; `heads` is a structured array.
+    """
+
+    content: bytes
+    at: NDArray[np.int64]
+    heads: NDArray[np.void]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def only(self, kept: NDArray[np.bool_]) -> "Chunks":
+        """Give those that a mask of shape (chunks,) chooses."""
+        return self if kept.all() else Chunks(self.content, self.at[kept], self.heads[kept])
+
+    def one(self, i: int) -> Encoded:
+        """Give the i-th chunk."""
+        return read_one(memoryview(self.content), int(self.at[i]))[0]
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Sequence numbers."""
+        return np.ascontiguousarray(self.heads["sequence_number"])
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where each ends."""
+        return self.at + (self.heads["length"].astype(np.int64) + LENGTH.size)
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """Samples in each."""
+        return self.heads["samples"].astype(np.int64)
+
+    @property
+    def payload_bytes(self) -> NDArray[np.int64]:
+        """Bytes of each behind its message id."""
+        length, name = (self.heads[field].astype(np.int64) for field in ("length", "name"))
+        return length + (LENGTH.size - HEAD_BYTES) - name
+
+    def table(self) -> Any:
+        """Give the table of chunks of a bundle that holds these, one after another."""
+        enqueued_ns = np.ascontiguousarray(self.heads["enqueued_ns"])
+        return chunk_table(self.numbers, self.samples, enqueued_ns, self._message_ids())
+
+    def _message_ids(self) -> Any:
+        """Give the message ids as a pyarrow array of strings."""
+        bytes_of_each = self.heads["name"].astype(np.int64)
+        if not bytes_of_each.any():
+            nothing = pa.py_buffer(bytes(4 * (len(self) + 1)))
+            return pa.StringArray.from_buffers(len(self), nothing, pa.py_buffer(b""))
+        try:
+            return _cut(self.content, self.at + HEAD_BYTES, bytes_of_each).cast(pa.string())
+        except pa.ArrowInvalid:  # one was cut within a character
+            return pa.array([self.one(i).message_id for i in range(len(self))], pa.string())
+
+    def times_and_values(self, channels: int) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
+        """Gather the samples of all chunks, each of kind SAMPLES and of so many channels.
+
+        Returns:
+            Times of shape (samples,), int64 nanoseconds UTC, and values of shape
+            (samples, channels) of the dtype that holds those of all chunks.
+
+        """
+        n = self.samples
+        begin = self.at + HEAD_BYTES + self.heads["name"]
+        times = _gathered(self.content, begin, 8 * n, np.dtype("<i8"))
+        return times, self._values(begin + 8 * n, n, channels)
+
+    def _values(
+        self, begin: NDArray[np.int64], n: NDArray[np.int64], channels: int
+    ) -> NDArray[np.generic]:
+        codes = self.heads["dtype"]
+        parts = []
+        for code in np.unique(codes):
+            of, dtype = codes == code, _DTYPES[code]
+            size = n[of] * channels * dtype.itemsize
+            values = _gathered(self.content, begin[of], size, dtype)
+            parts.append((of, values.reshape(int(n[of].sum()), channels)))
+        if len(parts) == 1:
+            return parts[0][1]
+        found = np.empty((int(n.sum()), channels), np.result_type(*(values for _, values in parts)))
+        with np.errstate(invalid="ignore"):  # a NaN that signals stays a NaN
+            for of, values in parts:
+                found[np.repeat(of, n)] = values
+        return found
+
+
+def read_all(bodies: Sequence[Body]) -> tuple[Chunks, NDArray[np.int64]]:
+    """Read the chunks of elements' bodies.
+
+    Returns:
+        The chunks of all bodies in their order, and bounds of shape (bodies + 1,): those of the
+        i-th body are [bounds[i], bounds[i + 1]).
+
+    Raises:
+        CorruptBuffer: as `batching.chunk.read` does for the first body that is not right.
+
+    """
+    content = b"".join(bodies)
+    ends = np.cumsum([0, *map(len, bodies)])
+    found = _places(content, ends)
+    if found is None:
+        _refuse(bodies)
+    at, counts = found
+    chunks = Chunks(content, at, _heads(content, at))
+    if not _right(chunks):
+        _refuse(bodies)
+    return chunks, np.concatenate(([0], np.cumsum(counts)))
+
+
+def _places(
+    content: bytes, ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Find where chunks begin and how many each body has; None if one is cut."""
+    starts, sizes = ends[:-1], np.diff(ends)
+    single = sizes >= HEAD_BYTES
+    single[single] = _heads(content, starts[single])["length"] + LENGTH.size == sizes[single]
+    if single.all():
+        return starts, np.ones(len(starts), np.int64)
+    counts = single.astype(np.int64)
+    walked: list[int] = []
+    for i in np.flatnonzero(~single).tolist():
+        before = len(walked)
+        if not _walk(content, int(ends[i]), int(ends[i + 1]), walked):
+            return None
+        counts[i] = len(walked) - before
+    return np.sort(np.concatenate((starts[single], np.array(walked, np.int64)))), counts
+
+
+def _walk(content: bytes, at: int, end: int, walked: list[int]) -> bool:
+    """Note where chunks begin from `at` on; False if none ends at `end`."""
+    while at + HEAD_BYTES <= end:
+        walked.append(at)
+        at += LENGTH.size + LENGTH.unpack_from(content, at)[0]
+    return at == end
+
+
+def _heads(content: bytes, at: NDArray[np.int64]) -> NDArray[np.void]:
+    """Copy the heads that begin at these places, none behind `len(content) - HEAD_BYTES`."""
+    begins = max(0, len(content) - HEAD_BYTES + 1)
+    # as plain bytes: numpy copies fields one by one
+    everywhere = np.ndarray((begins,), f"V{HEAD_BYTES}", content, 0, (1,))
+    return everywhere[at].view(_HEAD)
+
+
+def _right(chunks: Chunks) -> bool:
+    """Tell whether all chunks are what `read` would give."""
+    heads, payload = chunks.heads, chunks.payload_bytes
+    if (heads["version"] != VERSION).any() or (heads["dtype"] >= len(DTYPES)).any():
+        return False
+    sample_bytes = 8 + heads["channels"] * _ITEM_BYTES[heads["dtype"]]
+    wrong = (heads["kind"] == SAMPLES) & (payload != chunks.samples * sample_bytes)
+    return not (wrong | (payload < 0)).any()
+
+
+def _refuse(bodies: Sequence[Body]) -> NoReturn:
+    """Read one chunk after another, up to the one that is not right: it says why."""
+    for body in bodies:
+        for _ in read(body):
+            pass
+    raise CorruptBuffer("chunks in the buffer cannot be read together")
+
+
+def _gathered(
+    content: bytes, begin: NDArray[np.int64], size: NDArray[np.int64], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    if not size.any():
+        return np.empty(0, dtype)
+    return np.frombuffer(_cut(content, begin, size).buffers()[2], dtype)
+
+
+def _cut(content: bytes, begin: NDArray[np.int64], size: NDArray[np.int64]) -> Any:
+    """Copy so many bytes from each place, rising, into one pyarrow array of binary values.
+
+    Arrow copies them side by side, without the GIL: pieces and the gaps between them are the
+    values of an array over the content, and the pieces are taken.
+    """
+    offsets = np.empty(2 * len(begin), np.int64)
+    offsets[::2], offsets[1::2] = begin, begin + size
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+    both = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+    return both.take(pa.array(np.arange(0, len(offsets), 2)))

@@ -1,0 +1,62 @@
+"""Chunks and dead letters that hypothesis makes up, for the tests of who reads them."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from batching.chunk import (
+    DTYPES,
+    DeadLetter,
+    encode_dead_letter,
+    encode_ignored,
+    encode_samples,
+)
+from batching.model import Chunk
+
+int64s = st.integers(-(2**63), 2**63 - 1)
+all_numbers = st.integers(0, 2**63 - 1)
+one_to_four = st.integers(1, 4)
+
+
+@st.composite
+def chunks(
+    draw: st.DrawFn,
+    channels: st.SearchStrategy[int] = one_to_four,
+    numbers: st.SearchStrategy[int] = all_numbers,
+) -> Chunk:
+    """Chunks of any shape and dtype: no sample, one channel or several, NaN, any names."""
+    samples, wide = draw(st.integers(0, 5)), draw(channels)
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    body = draw(st.binary(min_size=(n := samples * wide * dtype.itemsize), max_size=n))
+    return Chunk(
+        draw(numbers),
+        draw(int64s),
+        draw(st.text(st.characters(codec="utf-8"), max_size=200)),
+        np.array(draw(st.lists(int64s, min_size=samples, max_size=samples)), np.int64),
+        np.frombuffer(body, dtype).reshape(samples, wide),
+    )
+
+
+letters = st.builds(
+    DeadLetter,
+    reason=st.sampled_from(["bad_json", "no_sensor"]),
+    detail=st.text(st.characters(codec="utf-8")),
+    body=st.binary(),
+    body_bytes=st.integers(0, 2**40),
+    content_type=st.text(st.characters(codec="utf-8")),
+    properties=st.dictionaries(*[st.text(st.characters(codec="utf-8"))] * 2, max_size=3),
+)
+
+
+@st.composite
+def encoded(draw: st.DrawFn, numbers: st.SearchStrategy[int] = all_numbers) -> bytes:
+    """Encoded chunks of each kind."""
+    kind = draw(st.sampled_from(["samples", "samples", "dead", "ignored"]))
+    if kind == "samples":
+        return encode_samples(draw(chunks(numbers=numbers)))
+    number, enqueued_ns = draw(numbers), draw(int64s)
+    if kind == "ignored":
+        return encode_ignored(sequence_number=number, enqueued_ns=enqueued_ns)
+    message_id = draw(st.text(st.characters(codec="utf-8"), max_size=8))
+    return encode_dead_letter(
+        draw(letters), sequence_number=number, enqueued_ns=enqueued_ns, message_id=message_id
+    )
