@@ -6,8 +6,8 @@ is wrong and seals the buffer: a batch may be smaller than asked, never wrong.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from batching.model import Element, SealReason
@@ -20,52 +20,88 @@ NEVER_US = 2**52  # a sorted set's double holds it exactly; the year 2112 in mic
 
 _group = partial(tuple.__new__, Group)  # a third of the time of Group(...)
 Held = tuple[int, BatchState]  # items of an open buffer, and what its triggers count
+_NONE: tuple[int, None] = (0, None)
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A group while its events are gathered."""
-
-    key: Key
-    believed: int
-    policy: SealPolicy
-    seal_before: SealReason | None
-    first: int
-    last: int
-    state: BatchState
-    bodies: list[bytes]
-    seal_after: SealReason | None = None
-
-    def group(self) -> Group:
-        state = self.state
-        return _group(
-            (
-                self.key,
-                self.first,
-                self.last,
-                self.bodies,
-                self.believed,
-                state.size_bytes,
-                state.pack(),
-                due_us(state.due_ns),
-                self.seal_before,
-                self.seal_after,
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Planned:
-    """Groups of one append, and what holds once Redis has taken them."""
+    """Groups of one append, those of a key in order, and what holds once Redis has taken them."""
 
-    groups: tuple[Group, ...]
-    open: dict[Key, Held]
-    gone: tuple[Key, ...]  # open before, and sealed by it
-    brought: int  # bytes of the elements
-    grown: int  # bytes of open buffers
-    due: tuple[int, ...]  # times of the buffers that it opens
-    sealed: int
-    late: tuple[int, ...]  # due times of batches that an event found overdue
+    groups: list[Group] = field(default_factory=list)
+    open: dict[Key, Held] = field(default_factory=dict)
+    gone: list[Key] = field(default_factory=list)  # open before, and sealed by it
+    due: list[int] = field(default_factory=list)  # times of the buffers that it opens
+    late: list[int] = field(default_factory=list)  # due times that an event found overdue
+    sealed: int = 0
+    brought: int = 0  # bytes of the elements
+    grown: int = 0  # bytes of open buffers
+
+    def lay_out(
+        self, key: Key, elements: Sequence[Element], held: Held | None, policy: SealPolicy
+    ) -> None:
+        """Decide where a key's batches end.
+
+        Args:
+            key: of all elements.
+            elements: what comes next, in order.
+            held: what is open.
+            policy: the stream's triggers.
+
+        """
+        items, state = held or _NONE
+        before = self.grown if state is None else self.grown - state.size_bytes
+        seal_before: SealReason | None = None
+        bodies: list[bytes] = []
+        first = last = 0
+        for _, number, enqueued_ns, samples, body in elements:
+            size = len(body)
+            self.brought += size
+            ended, grown, full = decide(state, policy, samples, size, enqueued_ns)
+            if ended is not None:
+                self._note(ended, state)
+                if bodies and state is not None:
+                    self._add(key, first, last, bodies, items, state, seal_before, ended)
+                    seal_before, bodies = None, []
+                else:
+                    seal_before = ended
+                items = 0
+            if not bodies:
+                first = number
+            bodies.append(body)
+            last, state = number, grown
+            if full is not None:
+                self._note(full, None)
+                self._add(key, first, last, bodies, items, state, seal_before, full)
+                seal_before, bodies, items, state = None, [], 0, None
+        if state is not None:
+            self._add(key, first, last, bodies, items, state, seal_before, None)
+            self.open[key] = items + 1, state
+            before += state.size_bytes
+            if not items and state.due_ns != NEVER_NS:
+                self.due.append(state.due_ns)
+        elif held is not None:
+            self.gone.append(key)
+        self.grown = before
+
+    def _note(self, reason: SealReason, state: BatchState | None) -> None:
+        self.sealed += 1
+        if reason is SealReason.MAX_AGE and state is not None:
+            self.late.append(state.due_ns)
+
+    def _add(
+        self,
+        key: Key,
+        first: int,
+        last: int,
+        bodies: list[bytes],
+        believed: int,
+        state: BatchState,
+        before: SealReason | None,
+        after: SealReason | None,
+    ) -> None:
+        _, size_bytes, _, _, due_ns = state
+        facts = (size_bytes, state.pack(), due_us(due_ns), before, after)
+        self.groups.append(_group((key, first, last, bodies, believed, *facts)))
 
 
 def due_us(due_ns: int) -> int:
@@ -138,62 +174,13 @@ class States:
 
     def plan(self, elements: Iterable[Element]) -> Planned:
         """Decide where batches end and lay the elements out in groups; changes nothing."""
-        drafts: list[_Draft] = []
-        writing: dict[Key, _Draft | None] = {}  # None: sealed by this very plan
-        late: list[int] = []
-        sealed = brought = 0
-        state: BatchState | None
-        for key, number, enqueued_ns, samples, body in elements:
-            size = len(body)
-            brought += size
-            draft = writing.get(key)
-            believed, state = 0, None
-            if draft is not None:
-                state, policy = draft.state, draft.policy
-            else:
-                policy = self._policy(key[0])
-                if (held := self._open.get(key)) is not None and key not in writing:
-                    believed, state = held
-            before, after_state, after = decide(state, policy, samples, size, enqueued_ns)
-            if before is not None:
-                sealed += 1
-                if before is SealReason.MAX_AGE and state is not None:
-                    late.append(state.due_ns)
-                believed = 0
-                if draft is not None:
-                    draft.seal_after, draft, before = before, None, None
-            if draft is None:
-                draft = _Draft(key, believed, policy, before, number, number, after_state, [body])
-                drafts.append(draft)
-                writing[key] = draft
-            else:
-                draft.last, draft.state = number, after_state
-                draft.bodies.append(body)
-            if after is not None:
-                sealed += 1
-                draft.seal_after, writing[key] = after, None
-        left, gone, grown, due = self._left(writing)
-        groups = tuple([draft.group() for draft in drafts])
-        return Planned(groups, left, gone, brought, grown, due, sealed, tuple(late))
-
-    def _left(
-        self, writing: dict[Key, _Draft | None]
-    ) -> tuple[dict[Key, Held], tuple[Key, ...], int, tuple[int, ...]]:
-        """Give what a plan leaves open, what it leaves no longer, their bytes, new due times."""
-        left, gone, due, grown = {}, [], [], 0
-        for key, draft in writing.items():
-            before = self._open.get(key)
-            if before is not None:
-                grown -= before[1].size_bytes
-            if draft is not None:
-                state = draft.state
-                left[key] = draft.believed + 1, state
-                grown += state.size_bytes
-                if draft.believed == 0 and state.due_ns != NEVER_NS:
-                    due.append(state.due_ns)
-            elif before is not None:
-                gone.append(key)
-        return left, tuple(gone), grown, tuple(due)
+        by_key: dict[Key, list[Element]] = {}
+        for element in elements:
+            by_key.setdefault(element[0], []).append(element)
+        planned, held, policy = Planned(), self._open.get, self._policy
+        for key, several in by_key.items():
+            planned.lay_out(key, several, held(key), policy(key[0]))
+        return planned
 
     def keep(self, planned: Planned, resynced: Iterable[Key]) -> None:
         """Believe the plan, now that Redis has taken it, but for buffers it had to seal.
