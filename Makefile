@@ -77,6 +77,10 @@ SHARE ?= 0.1
 bench-peers: setup  ## the same against Bytewax, Pathway, Quix Streams, PyFlink, installed once; goes on where it stopped
 	@$(BIN)/python -m benchmarks.peers $(RECORD) --share $(SHARE) && $(BIN)/python -m benchmarks.table $(RECORD)
 
+LIMITS ?= limits.jsonl
+bench-limits: setup  ## layers, growth, memory, waits, writes and start-up into LIMITS, and their tables (20 minutes)
+	@$(BIN)/python -m benchmarks.limits $(LIMITS) && $(BIN)/python -m benchmarks.limits.page $(LIMITS)
+
 MINUTES ?= 2
 fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-guided
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
@@ -84,4 +88,4 @@ fuzz: setup  ## fuzz the readers of strangers' bytes for MINUTES (2), coverage-g
 soak: setup  ## load and random faults for MINUTES (2), then verify; picture and log in ./soak
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster test-installed images lock crash-test chart check bench bench-peers fuzz model soak
+.PHONY: help setup demo test test-slow test-protocol test-mutants test-long test-faults test-cluster test-installed images lock crash-test chart check bench bench-peers bench-limits fuzz model soak

@@ -8,7 +8,7 @@ dealt out to four partitions, as many as an IoT Hub has where nobody asks for mo
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from batching import collector
@@ -34,11 +34,16 @@ async def durable(path: Path, out: Path, threshold: int) -> dict[str, float]:
         collector.settle()
         before = await bench.valkey()
         cost = Cost()
-        async with committing(bench.owners):
-            await deal(bench.owners, path)
-            for owner in bench.owners:
-                await owner.seal_all()
+        await through(bench.owners, path)
         return cost.spent((await bench.valkey()).cpu_seconds - before.cpu_seconds)
+
+
+async def through(owners: Sequence[Partition], path: Path) -> None:
+    """Take all events to manifests, through owners that are attached."""
+    async with committing(owners):
+        await deal(owners, path)
+        for owner in owners:
+            await owner.seal_all()
 
 
 async def deal(owners: Sequence[Partition], path: Path) -> None:
@@ -76,13 +81,6 @@ def rules(threshold: int, linger_ns: int = 10**9) -> Rules:
     """Give the settings: a batch is full at so many samples, and never too old."""
     policy = SealPolicy(max_samples=threshold, max_age_ns=86_400 * 10**9)
     return Rules({STREAM: policy}, {STREAM: StreamFormat(("value",))}, linger_ns=linger_ns)
-
-
-def elements(path: Path) -> Iterator[Element]:
-    """Give the events of a workload as the decoders would."""
-    for number, (sensor, body) in enumerate(records(path)):
-        times, values = arrays(body)
-        yield element(Key(STREAM, name_of(sensor)), number, times, values.reshape(-1, 1))
 
 
 def main() -> None:

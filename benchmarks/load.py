@@ -73,13 +73,18 @@ def shapes(events: int) -> tuple[Shape, ...]:
 async def fill(connection: str, shape: Shape, partitions: int) -> list[Sent]:
     """Send everything of a shape to the hub of its name, and give what was sent."""
     everything: list[Sent] = []
-    client = EventHubProducerClient.from_connection_string(connection, eventhub_name=shape.name)
-    async with client:
-        for partition in range(partitions):
-            events = shape.partition(partition, partitions)
-            await _send(client, str(partition), events)
-            everything += events
+    for partition in range(partitions):
+        events = shape.partition(partition, partitions)
+        await send(connection, shape.name, str(partition), events)
+        everything += events
     return everything
+
+
+async def send(connection: str, hub: str, partition: str, events: Sequence[Sent]) -> None:
+    """Send JSON bodies to one partition of a hub."""
+    client = EventHubProducerClient.from_connection_string(connection, eventhub_name=hub)
+    async with client:
+        await _send(client, partition, events)
 
 
 async def _send(client: EventHubProducerClient, partition: str, events: Sequence[Sent]) -> None:

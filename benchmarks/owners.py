@@ -24,6 +24,8 @@ from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.chunk import encode_samples
 from batching.clock import SystemClock
 from batching.identity import open_store
+from batching.limits.governor import Governor
+from batching.limits.pressure import Bounds
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, Store
 from batching.names import Key
@@ -79,7 +81,7 @@ async def opened(
     *,
     partitions: int = 1,
     root: BlobStore | None = None,
-    hooks: Hooks | None = None,
+    bounds: Bounds | None = None,
     url: str | None = None,
 ) -> AsyncIterator[Bench]:
     """Open a store and its buffers, nothing attached yet.
@@ -89,7 +91,7 @@ async def opened(
         rules: streams and pace of all owners.
         partitions: how many there are.
         root: another store than `blobs` in the folder; closed in the end.
-        hooks: of all owners.
+        bounds: other ones than the service's defaults on what is held.
         url: of a Valkey that runs already, and goes on.
 
     """
@@ -100,7 +102,8 @@ async def opened(
         names = [str(number) for number in range(partitions)]
         identity = await open_store(root, clock, hub="hub", start=_from_zero(names), **facts)
         async with Redis.from_url(url or await server.start(), protocol=2) as client:
-            hooks, metrics = hooks or Hooks(_nothing), BatchingMetrics(CollectorRegistry())
+            hooks = Hooks(_nothing, governor=Governor(bounds))
+            metrics = BatchingMetrics(CollectorRegistry())
             logs = [Log(root, Scoped(root, identity.id), identity, name) for name in names]
             buffers = [
                 RedisBuffer(client, prefix(identity.id, identity.hub_id, name)) for name in names
@@ -164,8 +167,7 @@ async def committing(owners: Sequence[Partition]) -> AsyncIterator[None]:
             tasks.create_task(owner.commit_forever())
         try:
             yield
-            for owner in owners:
-                await owner.settled()
+            await asyncio.gather(*(owner.settled() for owner in owners))
         finally:
             for owner in owners:
                 owner.leave()

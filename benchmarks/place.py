@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,11 +38,11 @@ class HubProcess(Protocol):
 
 
 class Hub:
-    """An embedded hub with one hub a shape, kept in memory."""
+    """Embedded hubs of some names, kept in memory."""
 
-    def __init__(self, folder: Path, shapes: tuple[Shape, ...], partitions: int) -> None:
+    def __init__(self, folder: Path, names: Iterable[str], partitions: int) -> None:
         self._ready = folder / "hub.json"
-        hubs = [part for shape in shapes for part in ("--hub", f"{shape.name}:{partitions}")]
+        hubs = [part for name in names for part in ("--hub", f"{name}:{partitions}")]
         command = [sys.executable, "-m", "ingest", "hub", "--memory", "--port", "0", *hubs]
         command += ["--retention-bytes", "8 GiB", "--ready-file", str(self._ready)]
         with (folder / "hub.log").open("wb") as log:
@@ -88,6 +89,7 @@ class Service:
         environment = {**os.environ, "HEADRACE_EVENT_HUBS_CONNECTION": connection}
         command = [sys.executable, "-m", "ingest", "run", "--config", str(self._config())]
         with self._log.open("wb") as log:
+            self.began = time.perf_counter()
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         self._valkey: int | None = None
         self._seen: set[Path] = set()

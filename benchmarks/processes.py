@@ -18,6 +18,15 @@ def cpu_seconds(pid: int, *, ended: bool = False) -> float:
     return sum(map(int, fields[_UTIME : _UTIME + (4 if ended else 2)])) / _TICKS_A_SECOND
 
 
+def ran_seconds(pid: int) -> float:
+    """Give the time that all threads of a process have run, to the nanosecond."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
 def tree(pid: int) -> list[int]:
     """Give a process and all that descend from it."""
     found = [pid]

@@ -60,7 +60,7 @@ def whole_path(
 def measure(place: Path, shapes: tuple[Shape, ...], repeat: int, partitions: int) -> Figures:
     """Run both loops and the service in turn."""
     figures = Figures()
-    hub = Hub(place, shapes, partitions)
+    hub = Hub(place, [shape.name for shape in shapes], partitions)
     try:
         connection = hub.connection()
         for shape in shapes:

@@ -1,4 +1,4 @@
-"""The virtual environment of each peer, made once and kept outside of the clone."""
+"""The virtual environment of each peer, and of py-spy, made once and kept outside of the clone."""
 
 import fcntl
 import hashlib

@@ -50,16 +50,6 @@ def test_two_workers_are_measured_against_one(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
-def test_each_part_of_the_path_is_measured_alone(tmp_path: Path) -> None:
-    found = figures("benchmarks.parts", "--folder", str(tmp_path))
-    parts = ("1_sdk_receive", "2_plain_values", "3_decode", "4_plan", "5_append", "6_commit")
-    assert {f"{s}.{p}.{c}" for s in ("large", "small") for p in parts for c in ("wall", "cpu")} == (
-        set(found)
-    )
-    assert all(figure["median"] > 0 for figure in found.values())
-    assert not list(tmp_path.iterdir()), "nothing is left behind"
-
-
 def test_slow_sensors_are_parked_and_come_back(tmp_path: Path) -> None:
     found = figures("benchmarks.parking", "--folder", str(tmp_path))
     for name in ("append", "park", "attach.redis_empty", "attach.redis_intact", "seal_and_commit"):
