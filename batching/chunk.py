@@ -33,6 +33,7 @@ LENGTH = struct.Struct("<I")  # of what follows it
 HEAD_BYTES = _HEAD.size
 _BEHIND_LENGTH = _HEAD.size - LENGTH.size
 _TIMES = np.dtype(np.int64)
+_NAME_BYTES = 1024  # of a message id
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -68,43 +69,33 @@ class Encoded(NamedTuple):
 
 def encode_samples(chunk: Chunk) -> bytes:
     """Encode samples: times as int64 of shape (n,), values of shape (n, channels)."""
-    sequence_number, enqueued_ns, message_id, times_ns, values = chunk
-    samples, channels = values.shape
+    number, enqueued_ns, message_id, times_ns, values = chunk
     if times_ns.dtype is not _TIMES:
         times_ns = times_ns.astype(_TIMES)
-    payload = (times_ns.tobytes(), values.tobytes())
-    shape = _DTYPE_CODES[values.dtype], samples, channels
-    return _encode(SAMPLES, sequence_number, enqueued_ns, message_id, payload, shape)
+    samples, channels = values.shape
+    times, rows = times_ns.tobytes(), values.tobytes()
+    name = message_id.encode()[:_NAME_BYTES] if message_id else b""
+    length = _BEHIND_LENGTH + len(name) + len(times) + len(rows)
+    code = _DTYPE_CODES[values.dtype]
+    shape = (samples, channels, len(name))
+    head = _HEAD.pack(length, VERSION, SAMPLES, code, 0, number, enqueued_ns, *shape)
+    return b"".join((head, name, times, rows))
 
 
 def encode_dead_letter(
     letter: DeadLetter, *, sequence_number: int, enqueued_ns: int, message_id: str
 ) -> bytes:
     """Encode an event that could not be used."""
-    body = msgspec.msgpack.encode(letter)
-    return _encode(DEAD_LETTER, sequence_number, enqueued_ns, message_id, (body,))
+    body, name = msgspec.msgpack.encode(letter), message_id.encode()[:_NAME_BYTES]
+    length = _BEHIND_LENGTH + len(name) + len(body)
+    numbers = (sequence_number, enqueued_ns, 0, 0, len(name))
+    return _HEAD.pack(length, VERSION, DEAD_LETTER, 0, 0, *numbers) + name + body
 
 
 def encode_ignored(*, sequence_number: int, enqueued_ns: int) -> bytes:
     """Encode an event that is only counted."""
-    return _encode(IGNORED_EVENT, sequence_number, enqueued_ns, "", ())
-
-
-def _encode(
-    kind: int,
-    sequence_number: int,
-    enqueued_ns: int,
-    message_id: str,
-    payload: tuple[bytes, ...],
-    shape: tuple[int, int, int] = (0, 0, 0),
-) -> bytes:
-    dtype, samples, channels = shape
-    name = message_id.encode()[:1024]
-    length = _BEHIND_LENGTH + len(name) + sum(map(len, payload))
-    head = _HEAD.pack(
-        length, VERSION, kind, dtype, 0, sequence_number, enqueued_ns, samples, channels, len(name)
-    )
-    return b"".join((head, name, *payload))
+    numbers = (sequence_number, enqueued_ns, 0, 0, 0)
+    return _HEAD.pack(_BEHIND_LENGTH, VERSION, IGNORED_EVENT, 0, 0, *numbers)
 
 
 def read(body: bytes | memoryview) -> Iterator[Encoded]:
