@@ -126,8 +126,14 @@ class Chunks:
         return found
 
 
-def read_all(bodies: Sequence[Body]) -> tuple[Chunks, NDArray[np.int64]]:
-    """Read the chunks of elements' bodies.
+def read_all(
+    bodies: Sequence[Body], begins: Sequence[int] | None = None
+) -> tuple[Chunks, NDArray[np.int64]]:
+    """Read the chunks of some bodies.
+
+    Args:
+        bodies: each holds encoded chunks up to its end.
+        begins: at which of its bytes the chunks of each body begin; None: they are all of it.
 
     Returns:
         The chunks of all bodies in their order, and bounds of shape (bodies + 1,): those of the
@@ -138,22 +144,23 @@ def read_all(bodies: Sequence[Body]) -> tuple[Chunks, NDArray[np.int64]]:
 
     """
     content = b"".join(bodies)
-    ends = np.cumsum([0, *map(len, bodies)])
-    found = _places(content, ends)
+    edges = np.cumsum([0, *map(len, bodies)])
+    begins = begins or [0] * len(bodies)
+    found = _places(content, edges[:-1] + np.array(begins, np.int64), edges[1:])
     if found is None:
-        _refuse(bodies)
+        _refuse(bodies, begins)
     at, counts = found
     chunks = Chunks(content, at, _heads(content, at))
     if not _right(chunks):
-        _refuse(bodies)
+        _refuse(bodies, begins)
     return chunks, np.concatenate(([0], np.cumsum(counts)))
 
 
 def _places(
-    content: bytes, ends: NDArray[np.int64]
+    content: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Find where chunks begin and how many each body has; None if one is cut."""
-    starts, sizes = ends[:-1], np.diff(ends)
+    sizes = ends - starts
     single = sizes >= HEAD_BYTES
     single[single] = _heads(content, starts[single])["length"] + LENGTH.size == sizes[single]
     if single.all():
@@ -162,7 +169,7 @@ def _places(
     walked: list[int] = []
     for i in np.flatnonzero(~single).tolist():
         before = len(walked)
-        if not _walk(content, int(ends[i]), int(ends[i + 1]), walked):
+        if not _walk(content, int(starts[i]), int(ends[i]), walked):
             return None
         counts[i] = len(walked) - before
     return np.sort(np.concatenate((starts[single], np.array(walked, np.int64)))), counts
@@ -194,10 +201,10 @@ def _right(chunks: Chunks) -> bool:
     return not (wrong | (payload < 0)).any()
 
 
-def _refuse(bodies: Sequence[Body]) -> NoReturn:
+def _refuse(bodies: Sequence[Body], begins: Sequence[int]) -> NoReturn:
     """Read one chunk after another, up to the one that is not right: it says why."""
-    for body in bodies:
-        for _ in read(body):
+    for body, begin in zip(bodies, begins, strict=True):
+        for _ in read(memoryview(body)[begin:]):
             pass
     raise CorruptBuffer("chunks in the buffer cannot be read together")
 

@@ -18,13 +18,14 @@ from batching.chunks import Body, Chunks, read_all
 from batching.errors import CorruptBuffer
 from batching.names import Key
 from batching.parking.reads import Parked
+from batching.ports import Stored
 
 
 class Held(NamedTuple):
-    """What one buffer holds: parked pieces first, then elements (first, last, encoded chunks)."""
+    """What one buffer holds: parked pieces first, then elements."""
 
     key: Key
-    elements: Sequence[tuple[int, int, Body]]
+    elements: Sequence[Stored]
     pieces: Sequence[Parked] = ()
 
 
@@ -101,15 +102,15 @@ def fresh(held: Sequence[Held], mark: Callable[[Key], int]) -> Fresh:
 
     """
     marks = [mark(each.key) for each in held]
-    bodies: list[Body] = []
+    bodies: list[tuple[int, Body]] = []
     begins, ends = [], []
-    for each, above in zip(held, marks, strict=True):
-        bodies += [piece.content for piece in each.pieces]
+    for each in held:
+        bodies += [(0, piece.content) for piece in each.pieces]
         begins.append(len(bodies))
-        bodies += [body for _, last, body in each.elements if last > above]
+        bodies += each.elements
         ends.append(len(bodies))
     try:
-        chunks, found = read_all(bodies)
+        chunks, found = read_all([body for _, body in bodies], [begin for begin, _ in bodies])
     except CorruptBuffer:
         for piece in (piece for each in held for piece in each.pieces):
             piece.numbers()  # it names the object

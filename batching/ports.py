@@ -70,6 +70,9 @@ class BlobStore(Protocol):
         ...
 
 
+Stored = tuple[int, bytes]  # encoded chunks, from a byte of these on
+
+
 class Appended(Enum):
     """What became of an append."""
 
@@ -122,7 +125,7 @@ class OpenBuffer:
 
 @dataclass(frozen=True, slots=True)
 class SealedBuffer:
-    """One sealed buffer with its content: `elements` as (first, last, encoded chunks)."""
+    """One sealed buffer with its content, in the order in which it was appended."""
 
     k: int
     key: Key
@@ -131,15 +134,15 @@ class SealedBuffer:
     reason: SealReason
     sealed_us: int
     state: bytes
-    elements: tuple[tuple[int, int, bytes | memoryview], ...]
+    elements: tuple[Stored, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Parkable:
-    """One open buffer with its content: `elements` as (first, last, encoded chunks)."""
+    """One open buffer with its content, in the order in which it was appended."""
 
     open: OpenBuffer
-    elements: tuple[tuple[int, int, bytes | memoryview], ...]
+    elements: tuple[Stored, ...]
 
 
 @dataclass(frozen=True, slots=True)

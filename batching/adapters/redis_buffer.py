@@ -29,6 +29,7 @@ from batching.ports import (
     Released,
     SealedBuffer,
     Shell,
+    Stored,
     Swept,
 )
 
@@ -38,6 +39,7 @@ _EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is nev
 _LAYOUT = 2  # of an item, its first byte
 _GROUP = struct.Struct("<HIIB")
 _ITEM = struct.Struct("<BddddBB")  # layout, first, last, bytes, due, no reason, bytes of the state
+_REASON_AT, _STATE_AT = _ITEM.size - 2, _ITEM.size - 1
 _TELLS = struct.Struct("<Bdddd")  # what an item begins with, whether it has a reason or not
 _SEALED = struct.Struct("<dB")  # what stands behind a reason: when, bytes of the state
 _SHELL = struct.Struct("<ddd")
@@ -291,14 +293,15 @@ def _check(item: bytes) -> None:
         raise CorruptBuffer("Redis holds a buffer of another layout")
 
 
-def _elements(items: list[bytes]) -> tuple[tuple[int, int, memoryview], ...]:
-    """Give the items that have chunks."""
-    found = []
-    for item in items:
-        layout, first, last, _, _, reason, behind = _ITEM.unpack_from(item)
-        if layout != _LAYOUT:
-            raise CorruptBuffer("Redis holds a buffer of another layout")
-        at = _ITEM.size + behind
-        if not reason and len(item) > at:  # what has a reason tells only, and maybe of a torn seal
-            found.append((int(first), int(last), memoryview(item)[at:]))
-    return tuple(found)
+def _elements(items: list[bytes]) -> tuple[Stored, ...]:
+    """Give the items that have chunks; what has a reason only tells, maybe of a torn seal."""
+    if {item[0] for item in items} != {_LAYOUT}:
+        raise CorruptBuffer("Redis holds a buffer of another layout")
+    begins = [_ITEM.size + item[_STATE_AT] for item in items]
+    return tuple(
+        [
+            (begin, item)
+            for begin, item in zip(begins, items, strict=True)
+            if not item[_REASON_AT] and len(item) > begin
+        ]
+    )

@@ -52,9 +52,10 @@ class Parker:
         if lo is None:
             return None
         for held in await answered(lambda: self._buffer.parkable(lo, 1, 1)):
-            for chunk in (chunk for *_, body in held.elements for chunk in read(body)):
-                if chunk.sequence_number >= lo:
-                    return chunk.sequence_number, chunk.enqueued_ns
+            for begin, raw in held.elements:
+                for chunk in read(memoryview(raw)[begin:]):
+                    if chunk.sequence_number >= lo:
+                        return chunk.sequence_number, chunk.enqueued_ns
         return None
 
     async def park(self, view: View, upto: int) -> bool:

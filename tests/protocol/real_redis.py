@@ -36,7 +36,7 @@ def encoded(numbers: Sequence[int]) -> bytes:
     return b"".join(number.to_bytes(NUMBER_BYTES, "little") for number in numbers)
 
 
-def decoded(body: bytes | memoryview) -> tuple[int, ...]:
+def decoded(body: bytes) -> tuple[int, ...]:
     parts = (body[at : at + NUMBER_BYTES] for at in range(0, len(body), NUMBER_BYTES))
     return tuple(int.from_bytes(part, "little") for part in parts)
 
@@ -153,7 +153,12 @@ class RealRedis(Redis):
     def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
         found = self._ask(self._buffer(t).peek(HUGE, limit))
         return [
-            (x.k, Sealed(_plain(x.key), decoded(b"".join(e[2] for e in x.elements)), x.last))
+            (
+                x.k,
+                Sealed(
+                    _plain(x.key), decoded(b"".join(raw[at:] for at, raw in x.elements)), x.last
+                ),
+            )
             for x in found
         ]
 
@@ -178,7 +183,7 @@ class RealRedis(Redis):
             (
                 _plain(x.open.key),
                 Open(
-                    tuple(decoded(body) for _, _, body in x.elements),
+                    tuple(decoded(raw[at:]) for at, raw in x.elements),
                     x.open.items,
                     x.open.size_bytes // NUMBER_BYTES,
                     x.open.last,

@@ -16,6 +16,7 @@ from batching.ports import (
     Released,
     SealedBuffer,
     Shell,
+    Stored,
     Swept,
 )
 
@@ -109,7 +110,7 @@ class BufferModel:
             reason=reason,
             sealed_us=self._now_us(),
             state=found.totals.state,
-            elements=tuple(found.elements),
+            elements=_stored(found),
         )
         self._out_lo[self._k] = found.lo
         self._out_bytes[self._k] = found.totals.size_bytes
@@ -182,7 +183,7 @@ class BufferModel:
         found.sort(key=lambda held: (held.lo, held.totals.key.text().encode()))
         sizes = list(itertools.accumulate(map(_stored_bytes, found[:max_buffers])))
         chosen = [h for j, h in enumerate(found[:max_buffers]) if j == 0 or sizes[j] <= max_bytes]
-        return [Parkable(held.totals, tuple(held.elements)) for held in chosen]
+        return [Parkable(held.totals, _stored(held)) for held in chosen]
 
     async def release(self, durable: Sequence[tuple[Key, int]], manifest: int) -> Released:
         self._n = max(self._n, manifest)
@@ -212,6 +213,10 @@ class BufferModel:
                 self._open[shell.key] = _List(OpenBuffer(shell.key, 1, *told), None)
                 opened.append(shell.key)
         return tuple(opened)
+
+
+def _stored(held: _List) -> tuple[Stored, ...]:
+    return tuple((0, body) for _, _, body in held.elements)
 
 
 def _stored_bytes(held: _List) -> int:

@@ -15,11 +15,17 @@ from batching.adapters.redis_server import Client, connect
 from batching.errors import BufferFull, BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
-from batching.ports import Appended, Group, Released, Shell
+from batching.ports import Appended, Group, Parkable, Released, SealedBuffer, Shell
 
 T = prefix("store", "ns_hub_1", "3")
 A, B = Key("vib", "press 1"), Key("heat", "a/b")
 EVERYTHING = 2**30
+
+
+def spans(held: SealedBuffer | Parkable) -> list[tuple[int, int]]:
+    """Read first and last number where an item has them."""
+    found = [struct.unpack_from("<Bdd", raw)[1:] for _, raw in held.elements]
+    return [(int(first), int(last)) for first, last in found]
 
 
 class Redis:
@@ -46,14 +52,14 @@ class Redis:
 
     def park(self, upto: int, max_bytes: int = EVERYTHING, max_buffers: int = 99) -> Any:
         found = self.run(self.buffer.parkable(upto, max_bytes, max_buffers))
-        return [(b.open.key, [(first, last) for first, last, _ in b.elements]) for b in found]
+        return [(b.open.key, spans(b)) for b in found]
 
     def lo(self) -> Any:
         return self.run(self.buffer.low()).lo
 
     def content(self) -> dict[int, list[tuple[int, int]]]:
         sealed = self.run(self.buffer.peek(EVERYTHING, EVERYTHING))
-        return {b.k: [(first, last) for first, last, _ in b.elements] for b in sealed}
+        return {b.k: spans(b) for b in sealed}
 
 
 @pytest.fixture
