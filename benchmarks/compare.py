@@ -46,7 +46,7 @@ def compare(
     ] = 5_000,
     worker_events: Annotated[
         int, typer.Option(min=0, help="Events through two workers and one; 0 leaves that out.")
-    ] = 50_000,
+    ] = 100_000,
     record: Annotated[Path | None, typer.Option(help="File for a JSON line a run.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
 ) -> None:
