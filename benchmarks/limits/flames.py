@@ -23,6 +23,7 @@ from benchmarks.peers.environment import python_of
 from benchmarks.workloads import WORKLOADS, Workload
 
 LOOKS_A_SECOND = 250
+QUICK_SHARE = 0.1  # with less there is nothing to be seen
 LINE = re.compile(r":\d+\)$")
 LOOPS = ("_run (asyncio/events.py)", "run (concurrent/futures/thread.py)")  # below them is work
 WIDTH, ROW, LETTER = 1200, 17, 6.7  # pixels
@@ -47,7 +48,7 @@ def flames(
 ) -> None:
     """Draw where the durable path spends its time."""
     for workload in WORKLOADS.values():
-        events = int((0.01 if quick else share) * workload.full_events)
+        events = int((QUICK_SHARE if quick else share) * workload.full_events)
         with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
             tree = _tree(_stacks(_looked(Path(place), workload, events)))
         title = f"durable path, {events:,} events of {workload.name}: {tree.looks:,} looks"
