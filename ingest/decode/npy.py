@@ -3,6 +3,7 @@
 import ast
 import struct
 import warnings
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -94,6 +95,7 @@ def _header(body: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
     return *_fields(body[start:end]), end
 
 
+@lru_cache(maxsize=256)  # senders repeat a few headers, and reading one takes longer than the data
 def _fields(header: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     try:
         with warnings.catch_warnings():
