@@ -35,7 +35,7 @@ from batching.scope import Scoped
 from batching.tenure import Hooks, Rules
 from batching.view import Log
 
-SLICE_EVENTS, SLICE_BYTES = 1_000, 4 * 2**20  # of one append, as the service has it
+SLICE_EVENTS, SLICE_BYTES = 1_000, 2**19  # of one append, as the service has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from ingest.stop_above import IntakeStopped, Stop, StopAbove, StopRule
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog
 
-SLICE_BYTES = 4 * 2**20  # one append: bounds what Redis gets in one call
+SLICE_BYTES = 2**19  # one append: so that one partition fills a call while Redis works on others
 LAG_SECONDS = 5.0
 DRAIN_SECONDS = 0.1
 MANY_SILENCES = 3
