@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import load, whole_path, workers
+from benchmarks.command import start
 from benchmarks.contenders import Cost, Field, python
 from benchmarks.figures import machine
 from benchmarks.peers.environment import NotInstalled
@@ -116,12 +117,5 @@ def _workers(place: Path, events: int, runs: int) -> None:
     print(json.dumps(figure(name, "W2", ratios)), flush=True)
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(compare)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(compare, EXAMPLE)

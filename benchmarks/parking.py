@@ -31,6 +31,7 @@ from batching.policy import SealPolicy
 from batching.tenure import Rules
 from batching.verify import verify
 from benchmarks import owners, processes
+from benchmarks.command import start
 from benchmarks.figures import Figures
 from benchmarks.place import BenchmarkFailed
 
@@ -161,12 +162,5 @@ def _element(number: int) -> Element:
     return owners.element(key, number, times, values, f"message-{number:08d}")
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(parking)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(parking, EXAMPLE)

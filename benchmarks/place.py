@@ -111,11 +111,21 @@ class Service:
     def _received(self) -> int:
         """Ask the service's metrics; nothing comes yet where it does not answer yet."""
         try:
-            port = json.loads((self._folder / "http.json").read_bytes())["port"]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                return int(sum(map(float, RECEIVED.findall(answer.read()))))
+            return int(sum(map(float, RECEIVED.findall(self.asked("metrics")))))
         except (OSError, ValueError):
             return 0
+
+    def asked(self, path: str) -> bytes:
+        """Give what the service answers at its port.
+
+        Raises:
+            OSError: it does not answer yet, or not with success.
+            ValueError: it is just writing where its port is.
+
+        """
+        port = json.loads((self._folder / "http.json").read_bytes())["port"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+            return bytes(answer.read())
 
     def wait_until_committed(self, look_seconds: float = LOOK_SECONDS) -> Spent:
         """Wait until the last event is in a manifest; tell what was spent by then."""

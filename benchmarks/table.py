@@ -14,6 +14,7 @@ mpl.use("Agg")  # no screen
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from benchmarks.command import start
 from benchmarks.contenders import CONTENDERS, Cost
 from benchmarks.peers.code import lines_of
 from benchmarks.sheet import Sheet
@@ -142,12 +143,5 @@ def _points(axis: Any, runs: dict[str, list[float]]) -> None:
     axis.grid(alpha=0.3, axis="x")
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(table)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(table, EXAMPLE)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import load, processes
+from benchmarks.command import start
 from benchmarks.figures import Figures
 from benchmarks.load import Shape
 from benchmarks.place import Hub, Service
@@ -137,12 +138,5 @@ def _say(text: Any) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(whole_path)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(whole_path, EXAMPLE)

@@ -6,18 +6,17 @@ start-up is not measured. Each round of either ends when the last event is in a 
 """
 
 import asyncio
-import json
 import shutil
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks import load, processes
+from benchmarks.command import start
 from benchmarks.figures import Figures
 from benchmarks.held_hub import HeldHub
 from benchmarks.load import Shape
@@ -77,7 +76,7 @@ def _round(folder: Path, hub: HeldHub, connection: str, shape: Shape, workers: i
     hub.hold()
     service = Service(folder, hub, connection, shape, workers=workers)
     try:
-        _wait_until_ready(folder)
+        _wait_until_ready(service, folder)
         hub.let_go()
         began = service.spent()
         spent = service.wait_until_committed(LOOK_SECONDS).since(began)
@@ -88,16 +87,16 @@ def _round(folder: Path, hub: HeldHub, connection: str, shape: Shape, workers: i
     return spent
 
 
-def _wait_until_ready(folder: Path) -> None:
+def _wait_until_ready(service: Service, folder: Path) -> None:
     """Wait until the service says that it is ready."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
-            port = json.loads((folder / "http.json").read_bytes())["port"]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
-                return
+            service.asked("readyz")
         except (OSError, ValueError):
             time.sleep(LOOK_SECONDS)
+        else:
+            return
     raise BenchmarkFailed(f"the service does not get ready: see {folder / 'service.log'}")
 
 
@@ -113,12 +112,5 @@ def _note(figures: Figures, name: str, events: int, spent: Spent) -> None:
     figures.add(f"{name}.cores_busy", "cores", busy / spent.wall)
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(workers)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(workers, EXAMPLE)

@@ -231,13 +231,12 @@ def _pack(group: Group, parts: list[bytes]) -> None:
     """Lay out one group for the script: what it is told of the item, and the item."""
     key, first, last, bodies, believed, size_bytes, state, due_us, before, after = group
     name, behind = key.text().encode(), len(state)
-    due = due_us if due_us < _EXACT else math.inf
     size = _ITEM.size + behind + sum(map(len, bodies))
     seals = before is not None or after is not None
     parts += (
         _GROUP.pack(len(name), size, believed, seals),
         name,
-        _ITEM.pack(_LAYOUT, first, last, size_bytes, due, 0, behind),
+        _ITEM.pack(_LAYOUT, first, last, size_bytes, _finite(due_us), 0, behind),
         state,
         *bodies,
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from batching import collector
+from benchmarks.command import start as run
 from benchmarks.owners import silent
 
 Repeat = Annotated[int, typer.Option(min=1, help="How often all is measured.")]
@@ -19,6 +20,4 @@ def start(command: Callable[..., None], example: str) -> None:
     """Run a program as a command, with Python's collector set as the service has it."""
     silent()
     collector.settle()
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=example)(command)
-    app()
+    run(command, example)

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.batches import WrongBatches
+from benchmarks.command import start
 from benchmarks.contenders import CONTENDERS, ContenderFailed, Cost, Field, python
 from benchmarks.figures import machine
 from benchmarks.peers.environment import NotInstalled, versions_of
@@ -119,12 +120,5 @@ def _last_line(error: Exception) -> str:
     return str(error).splitlines()[-1]
 
 
-def main() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLE)(peers)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    start(peers, EXAMPLE)

@@ -17,6 +17,7 @@ from tests.end_to_end.hub_here import headrace, metric, ready, wait_for
 from tests.end_to_end.plant import Plant, running, stream
 from tests.end_to_end.test_shutdown import frozen_valkey
 from tests.end_to_end.test_two_services import manifests
+from tests.processes import alive
 
 RECEIVED = "headrace_events_received_total"
 RESTARTS = "headrace_worker_restarts_total"
@@ -41,14 +42,6 @@ def workers(plant: Plant, instance: str = "one") -> dict[int, int]:
     """Give the processes of the workers that were started last, by number."""
     started = [each for each in lines(plant, instance) if each["event"] == "worker started"]
     return {each["worker"]: each["pid"] for each in started}
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def asked(plant: Plant, path: str, **options: Any) -> tuple[int, Any]:

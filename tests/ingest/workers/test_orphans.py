@@ -4,6 +4,7 @@ import sys
 import time
 
 from ingest.workers.orphans import reap
+from tests.processes import alive
 
 
 def ended() -> int:
@@ -14,19 +15,11 @@ def ended() -> int:
     return pid
 
 
-def in_the_table(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_orphans_that_have_ended_leave_the_table_and_children_are_waited_for_by_others() -> None:
     orphan = ended()
-    assert in_the_table(orphan)
+    assert alive(orphan)
     reap(known=())
-    assert not in_the_table(orphan)
+    assert not alive(orphan)
     child = ended()
     reap(known={child})
     assert os.waitpid(child, 0) == (child, 0)
