@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -63,6 +64,15 @@ def owned(plant: Plant) -> dict[str, float]:
         text = answer.read().decode()
     found = re.findall(r'^headrace_partitions_owned\{worker="(\d)"\} ([\d.]+)$', text, re.MULTILINE)
     return {worker: float(count) for worker, count in found}
+
+
+def at_work(plant: Plant, events: int) -> subprocess.Popen[bytes]:
+    """Start the service, send it events, and wait for the first batch."""
+    service = plant.start()
+    ready(plant)
+    plant.send(events, rate=0)
+    plant.until(lambda report: report.batched > 0)
+    return service
 
 
 def test_two_workers_share_the_work_at_once_and_answer_as_one(plant: Plant) -> None:
@@ -132,10 +142,7 @@ def test_runs_are_dispatched_once_though_the_dispatching_worker_is_killed(plant:
 
 
 def test_a_worker_that_hangs_is_told_and_the_other_takes_over(plant: Plant) -> None:
-    plant.start()
-    ready(plant)
-    plant.send(200, rate=0)
-    plant.until(lambda report: report.batched > 0)
+    at_work(plant, 200)
     os.kill(workers(plant)[1], signal.SIGSTOP)
     try:
         status, said = asked(plant, "/healthz")
@@ -183,10 +190,7 @@ def test_what_is_wrong_is_told_once(plant: Plant) -> None:
 
 
 def test_what_only_an_operator_can_help_ends_the_whole_service(plant: Plant) -> None:
-    service = plant.start()
-    ready(plant)
-    plant.send(100, rate=0)
-    plant.until(lambda report: report.batched > 0)
+    service = at_work(plant, 100)
     pids = workers(plant)
     (plant.folder / "blobs" / "headrace.json").unlink()
     plant.send(100, rate=0)
@@ -197,10 +201,7 @@ def test_what_only_an_operator_can_help_ends_the_whole_service(plant: Plant) -> 
 
 
 def test_workers_end_by_themselves_when_their_parent_is_killed(plant: Plant) -> None:
-    service = plant.start()
-    ready(plant)
-    plant.send(300, rate=0)
-    plant.until(lambda report: report.batched > 0)
+    service = at_work(plant, 300)
     pids = workers(plant)
     service.kill()
     service.wait()
@@ -212,10 +213,7 @@ def test_workers_end_by_themselves_when_their_parent_is_killed(plant: Plant) -> 
 
 def test_a_second_signal_ends_all_at_once_and_silent_servers_end_in_time(plant: Plant) -> None:
     plant.settings["drain_seconds"] = "6 s"
-    service = plant.start()
-    ready(plant)
-    plant.send(300, rate=0)
-    plant.until(lambda report: report.batched > 0)
+    service = at_work(plant, 300)
     plant.send(100, rate=0)
     with frozen_valkey(plant.folder):
         service.send_signal(signal.SIGTERM)
