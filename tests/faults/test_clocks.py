@@ -9,6 +9,17 @@ from tests.faults.plant import FaultPlant, Told
 
 HOUR, YEAR = 3_600, 365 * 86_400
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+# The library refuses the sleep of Python until a time of the monotonic clock ("Invalid argument"),
+# which a service comes to where it waits for a process that is just ending.
+SLEEP = """\
+import select
+import time
+
+def sleep(seconds: float) -> None:
+    select.select((), (), (), seconds)
+
+time.sleep = sleep
+"""
 
 
 class TurnedClock:
@@ -19,7 +30,11 @@ class TurnedClock:
             pytest.skip("libfaketime is not installed (Debian: libfaketime)")
         self._file = folder / "clock"
         self.turn(0)
+        start = folder / "python" / "sitecustomize.py"
+        start.parent.mkdir()
+        start.write_text(SLEEP)
         self.environment = {
+            "PYTHONPATH": str(start.parent),
             "LD_PRELOAD": str(LIBRARIES[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
