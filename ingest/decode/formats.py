@@ -8,6 +8,7 @@ from batching.errors import SettingError
 from ingest.decode import cbor_body, json_body, npy, raw, senml
 from ingest.decode.body import plain_body
 from ingest.decode.columns import Decoded
+from ingest.decode.json_arrays import SMALLEST_BYTES, JsonArrays
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.shapes import Shapes
 from ingest.decode.spec import DecodeSpec, Format
@@ -47,10 +48,12 @@ class Reader:
         _check(spec)
         self._spec = spec
         to_ns = converter(spec.time)
-        shapes = Shapes(spec, to_ns, tuple(sender.split(".")) if sender else ())
+        path = tuple(sender.split(".")) if sender else ()
+        shapes = Shapes(spec, to_ns, path)
+        self._shapes, self._arrays = shapes, JsonArrays(spec, to_ns, path)
         packs = senml.Packs(spec)
         self._decoders: dict[Format, _Decode] = {
-            "json": lambda body, _: shapes.read(json_body.parse(body, spec.max_samples)),
+            "json": lambda body, _: self._json(body),
             "cbor": lambda body, _: shapes.read(cbor_body.parse(body)),
             "senml": lambda body, now_ns: packs.read(self._pack(body), now_ns),
             "npy": lambda body, _: npy.read(body, spec, to_ns),
@@ -92,6 +95,13 @@ class Reader:
         if asked is None or (self._spec.format == "senml" and asked in ("json", "cbor")):
             return self._spec.format  # SenML may be labelled as what it is written in
         return asked
+
+    def _json(self, body: bytes) -> Decoded:
+        if len(body) >= SMALLEST_BYTES:
+            decoded = self._arrays.read(body)
+            if decoded is not None:
+                return decoded
+        return self._shapes.read(json_body.parse(body, self._spec.max_samples))
 
     def _pack(self, body: bytes) -> object:
         if body[0] >= _FIRST_BYTE_OF_CBOR:

@@ -21,12 +21,17 @@ from batching.errors import CorruptBuffer, CorruptObject, NewerFormat
 from batching.model import Element, Manifest, Position, Result, RunRecord, Store, load
 from batching.names import DEAD, Key
 from ingest.classify import Classifier
+from ingest.decode import json_body
 from ingest.decode.formats import CONTENT_TYPES
+from ingest.decode.json_arrays import JsonArrays
 from ingest.decode.problem import Reason
+from ingest.decode.shapes import Shapes
 from ingest.decode.spec import DecodeSpec, Format, MatchSpec, SensorSpec, StreamRules, TimeSpec
+from ingest.decode.times import converter
 from ingest.event import Event
 from ingest.hub import amqp
 from ingest.sensors import MAX_NAME_BYTES
+from tests.ingest.decode.given import told
 
 HEAD = 4
 CHANNELS = ("x", "y")
@@ -62,6 +67,16 @@ def _classifiers() -> Iterator[Classifier]:
 
 
 CLASSIFIERS = tuple(_classifiers())
+
+
+def _json_readers() -> Iterator[tuple[JsonArrays, Shapes]]:
+    for sender, time, dtype in product(((), ("id",)), TIMES, ("float64", "float32", "int16")):
+        decode = DecodeSpec("json", time, CHANNELS, dtype, max_samples=MAX_SAMPLES)
+        to_ns = converter(time)
+        yield JsonArrays(decode, to_ns, sender), Shapes(decode, to_ns, sender)
+
+
+JSON_READERS = tuple(_json_readers())
 
 
 def event(data: bytes) -> None:
@@ -114,6 +129,14 @@ def _only(element: Element) -> chunk.Encoded:
     return one
 
 
+def columns(data: bytes) -> None:
+    """What is read from JSON straight to arrays is what the other path reads, to the bit."""
+    for arrays, shapes in JSON_READERS:
+        straight = arrays.read(data)
+        if straight is not None:
+            assert told(straight) == told(shapes.read(json_body.parse(data, MAX_SAMPLES)))
+
+
 def buffer(data: bytes) -> None:
     """What lies in Redis is chunks, or CorruptBuffer, whether they are read one by one or not."""
     walked = _walked(data)
@@ -163,6 +186,7 @@ def frame(data: bytes) -> None:
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "event": event,
+    "columns": columns,
     "buffer": buffer,
     "document": document,
     "frame": frame,
@@ -198,6 +222,12 @@ def _events() -> Iterator[bytes]:
         yield bytes([number, 0, 1, 0]) + gzip.compress(body)
 
 
+def _columns() -> Iterator[bytes]:
+    yield from (body for body in _bodies() if body.startswith(b"{"))
+    yield b'{"t":[0.5,9007199254740993],"x":[-0.0,1e-400],"y":[18446744073709551615,5e-324]}'
+    yield b'{"t": [1], "x": [[1]], "x": [true], "\\u0079": [null], "z": "[{", "id": -0}'
+
+
 def _buffers() -> Iterator[bytes]:
     for data in _events():
         found = CLASSIFIERS[data[0] % len(CLASSIFIERS)].classify(event_of(data))
@@ -222,4 +252,10 @@ def _frames() -> Iterator[bytes]:
     yield amqp.encode(amqp.Described(amqp.ULong(0x10), ["c", "h"]))
 
 
-_SEEDS = {"event": _events, "buffer": _buffers, "document": _documents, "frame": _frames}
+_SEEDS = {
+    "event": _events,
+    "columns": _columns,
+    "buffer": _buffers,
+    "document": _documents,
+    "frame": _frames,
+}

@@ -1,10 +1,12 @@
 """The fuzzer's targets hold on their own seeds, and notice what they are there to notice."""
 
+import numpy as np
 import pytest
 
 from batching.model import Element
 from batching.names import Key
 from ingest.classify import Classified, Classifier
+from ingest.decode.json_arrays import JsonArrays
 from ingest.hub import amqp
 from tests.fuzz import targets
 
@@ -55,3 +57,9 @@ def test_a_value_that_is_skipped_otherwise_than_read_is_noticed(
     monkeypatch.setattr(amqp, "skip", lambda raw, start: start + 1)
     with pytest.raises(AssertionError):
         targets.frame(amqp.encode("text"))
+
+
+def test_columns_that_are_read_otherwise_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JsonArrays, "_values", lambda self, channels, rows: np.zeros((rows, 2)))
+    with pytest.raises(AssertionError):
+        targets.columns(b'{"t":[1],"x":[1],"y":[2]}')

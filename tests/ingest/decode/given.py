@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from batching import chunk
-from ingest.decode.columns import Part
+from ingest.decode.columns import Decoded, Part
 from ingest.decode.formats import Reader
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import DecodeSpec, MatchSpec, SensorSpec, StreamRules, TimeSpec
@@ -45,6 +45,15 @@ def problem(decode: DecodeSpec, body: bytes, media="", encoding="") -> Reason | 
     except Unusable as error:
         return error.reason
     return None
+
+
+def told(decoded: Decoded) -> list[Any]:
+    """Give all that follows from what a body held, to the bit."""
+    found: list[Any] = [decoded.unknown]
+    for sender, times, values in decoded.parts:
+        found += [type(sender), sender, times.dtype, times.tobytes()]
+        found += [values.dtype, values.shape, values.tobytes()]
+    return found
 
 
 def rows(values: np.ndarray) -> list[Any]:
