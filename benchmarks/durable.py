@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from batching import collector
+from batching import interpreter
 from batching.layout import StreamFormat
 from batching.model import Element
 from batching.names import Key
@@ -31,7 +31,7 @@ async def durable(path: Path, out: Path, threshold: int) -> dict[str, float]:
     async with opened(out, rules(threshold), partitions=PARTITIONS) as bench:
         for owner in bench.owners:
             await owner.attach()
-        collector.settle()
+        interpreter.settle()
         before = await bench.valkey()
         cost = Cost()
         await through(bench.owners, path)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batching import collector
+from batching import interpreter
 from benchmarks.command import start as run
 from benchmarks.owners import silent
 
@@ -17,7 +17,7 @@ Place = Annotated[Path | None, typer.Option("--folder", help="Where to put it al
 
 
 def start(command: Callable[..., None], example: str) -> None:
-    """Run a program as a command, with Python's collector set as the service has it."""
+    """Run a program as a command, with Python's interpreter set as the service has it."""
     silent()
-    collector.settle()
+    interpreter.settle()
     run(command, example)

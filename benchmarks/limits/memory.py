@@ -20,7 +20,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from batching import collector
+from batching import interpreter
 from batching.layout import StreamFormat
 from batching.limits.pressure import Bounds
 from batching.model import Element
@@ -134,7 +134,7 @@ def _in_a_process(folder: Path, sensors: int, *, idle: bool) -> list[State]:
 
 def _run(folder: Path, sensors: int, idle: bool) -> list[State]:  # noqa: FBT001  # a pool's call
     silent()
-    collector.settle()
+    interpreter.settle()
     return asyncio.run(_walk(folder, sensors, idle=idle))
 
 

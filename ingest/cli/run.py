@@ -31,7 +31,7 @@ def run(
     """
     import structlog
 
-    from batching import collector, failpoints
+    from batching import failpoints, interpreter
     from batching.errors import NotDrained
     from ingest import logs
     from ingest.config import load
@@ -40,7 +40,7 @@ def run(
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
     logs.configure(settings.logs.format, settings.logs.level)
-    collector.settle()
+    interpreter.settle()
 
     async def main() -> None:
         stop = asyncio.Event()

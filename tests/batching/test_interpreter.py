@@ -2,18 +2,19 @@ import subprocess
 import sys
 
 SETTLED = """
-import gc
-from batching import collector
+import gc, sys
+from batching import interpreter
 class Ring: ...
 ring, gone = Ring(), []
 ring.itself = ring
-collector.settle()
+interpreter.settle()
 assert gc.get_freeze_count() > 1_000
+assert abs(sys.getswitchinterval() - interpreter.SWITCH_SECONDS) < 1e-6
 late = Ring()
 late.itself = late
 gc.callbacks.append(lambda phase, facts: gone.append(facts["collected"]))
 del late
-made = [[] for _ in range(collector.YOUNG + 1)]
+made = [[] for _ in range(interpreter.YOUNG + 1)]
 assert sum(gone) >= 1, gone
 """
 
