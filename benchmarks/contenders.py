@@ -85,7 +85,7 @@ class Field:
         return {**about, "contender": name, **cost}
 
     def _measure(self, name: str, out: Path) -> Cost:
-        """Look at the memory of all its processes meanwhile."""
+        """Look at the memory of all its processes meanwhile, also of servers in its folder."""
         command = self._command(name, CONTENDERS[name].module, out)
         if need := CONTENDERS[name].needs:
             command += [f"--{need}", self._address(name, need)]
@@ -97,7 +97,7 @@ class Field:
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=words) as process,
         ):
             while process.poll() is None:
-                family = processes.tree(process.pid)
+                family = [*{*processes.tree(process.pid), *processes.working_in(out)}]
                 peak = max(peak, processes.pss_bytes(family))
                 time.sleep(LOOK_SECONDS)
             said = process.stdout.read() if process.stdout else b""

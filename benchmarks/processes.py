@@ -37,6 +37,16 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def working_in(folder: Path) -> list[int]:
+    """Give the processes that work in a folder or below it: a server has left its parent."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
+
+
 def pss_bytes(pids: list[int]) -> int:
     """Give the memory of processes, what they share counted once."""
     total = 0
