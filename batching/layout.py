@@ -17,8 +17,9 @@ from batching.fresh import Fresh, Held, bounds, fresh
 from batching.model import Entry, EntryKind
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
 from batching.parking.reads import Fronts
-from batching.policy import NEVER_NS, BatchState
+from batching.policy import NEVER_NS
 from batching.ports import SealedBuffer
+from batching.states import due_ns
 from batching.view import Indexes, Log, View
 
 
@@ -171,11 +172,11 @@ class _Writing:
 
 
 def _entry(buffer: SealedBuffer, about: Mapping[str, Any]) -> Entry:
-    due_ns = BatchState.unpack(buffer.state).due_ns
+    due = due_ns(buffer.due_us)
     return Entry(
         stream=buffer.key.stream,
         sensor=buffer.key.sensor,
-        due=None if due_ns == NEVER_NS else due_ns,
+        due=None if due == NEVER_NS else due,
         sealed=buffer.sealed_us * 1_000,
         reason=buffer.reason.value,
         **about,

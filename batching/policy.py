@@ -12,8 +12,9 @@ from typing import NamedTuple
 from batching.errors import SettingError
 from batching.model import SealReason
 
-_STATE = struct.Struct("<Bqqqqq")
-_VERSION = 1
+_STATE = struct.Struct("<BqII")
+_VERSION = 2
+_OLDER = struct.Struct("<Bqqqqq")  # of parked pieces that version 1 wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SealPolicy:
 
 
 class BatchState(NamedTuple):
-    """What triggers count of one open batch; kept in Redis as opaque bytes.
+    """What triggers count of one open batch; what Redis does not tell, as opaque bytes.
 
     `opened_ns` is the enqueued time of its first event, `due_ns` when its age ends it (the
     largest int64: never).
@@ -52,13 +53,18 @@ class BatchState(NamedTuple):
     due_ns: int
 
     def pack(self) -> bytes:
-        """Encode for the buffer."""
-        return _STATE.pack(_VERSION, *self)
+        """Encode for the buffer what its size and due time leave open."""
+        samples, _, chunks, opened_ns, _ = self
+        return _STATE.pack(_VERSION, opened_ns, samples, chunks)
 
     @classmethod
-    def unpack(cls, raw: bytes) -> "BatchState":
-        """Read back what `pack` wrote."""
-        return cls(*_STATE.unpack(raw)[1:])
+    def unpack(cls, raw: bytes, size_bytes: int, due_ns: int) -> "BatchState":
+        """Read back what `pack` wrote, with what the buffer tells."""
+        if raw[0] == _VERSION:
+            _, opened_ns, samples, chunks = _STATE.unpack(raw)
+        else:
+            _, samples, _, chunks, opened_ns, _ = _OLDER.unpack(raw)
+        return cls(samples, size_bytes, chunks, opened_ns, due_ns)
 
 
 NEVER_NS = 2**63 - 1

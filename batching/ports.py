@@ -97,7 +97,7 @@ class Group(NamedTuple):
     believed: int
     size_bytes: int
     state: bytes
-    due_us: int  # microseconds UTC: fits a sorted set's double without loss
+    due_us: int  # microseconds UTC: fits a double without loss
     seal_before: SealReason | None = None
     seal_after: SealReason | None = None
 
@@ -170,18 +170,11 @@ class Low:
 
     w: int
     lo: int | None
+    open: int  # buffers that are named as open
     sealed: int  # buffers waiting for their commit
     sealed_bytes: int
     first_sealed_us: int | None  # when the oldest of them was sealed
     manifest: int  # the highest one that all this relies on, -1 if none
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """Keys that were sealed with their due times (microseconds), and the next due time."""
-
-    sealed: tuple[tuple[Key, int], ...]
-    next_due_us: int | None
 
 
 class Buffer(Protocol):
@@ -219,12 +212,8 @@ class Buffer(Protocol):
         """
         ...
 
-    async def sweep(self, horizon_us: int, limit: int) -> Swept:
-        """Seal up to `limit` open buffers that were due by the horizon, as max_age."""
-        ...
-
     async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
-        """Seal up to `limit` open buffers whatever their due time."""
+        """Seal up to `limit` open buffers, those first that hold the oldest events."""
         ...
 
     async def seal_keys(self, reason: SealReason, keys: Sequence[Key]) -> tuple[Key, ...]:

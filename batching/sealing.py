@@ -60,13 +60,13 @@ class Sealing:
     async def _sweep(self) -> None:
         async with self._tenure.appending:
             now = self._tenure.hub_now_ns()
-            horizon_us = self._tenure.horizon.at(now) // 1_000
+            due = self._states.take_due(self._tenure.horizon.at(now), SWEEP_LIMIT)
+            keys = [key for key, _ in due]
             await reached("seal.before")
-            swept = await answered(lambda: self._buffer.sweep(horizon_us, SWEEP_LIMIT))
+            await answered(partial(self._buffer.seal_keys, SealReason.MAX_AGE, keys))
             await reached("seal.after")
-            self._dropped([key for key, _ in swept.sealed])
-            self._states.believe_due(swept.next_due_us)
-        self.late(now, (due_us * 1_000 for _, due_us in swept.sealed))
+            self._dropped(keys)
+        self.late(now, (due_ns for _, due_ns in due))
 
     def late(self, now_ns: int, due_ns: Iterable[int]) -> None:
         """Tell how long after their due times buffers were sealed, if the partition is caught up.

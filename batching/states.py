@@ -5,17 +5,17 @@ them, since it alone appends. Where another owner was at work, the script notice
 is wrong and seals the buffer: a batch may be smaller than asked, never wrong.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from batching.due import DueTimes
 from batching.model import Element, SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
 from batching.ports import Group, OpenBuffer, Shell
 
-NEVER_US = 2**52  # a sorted set's double holds it exactly; the year 2112 in microseconds
+NEVER_US = 2**52  # a double holds it exactly; the year 2112 in microseconds
 
 
 _group = partial(tuple.__new__, Group)  # a third of the time of Group(...)
@@ -30,7 +30,7 @@ class Planned:
     groups: list[Group] = field(default_factory=list)
     open: dict[Key, Held] = field(default_factory=dict)
     gone: list[Key] = field(default_factory=list)  # open before, and sealed by it
-    due: list[int] = field(default_factory=list)  # times of the buffers that it opens
+    due: list[Key] = field(default_factory=list)  # that it opens, if they have a due time
     late: list[int] = field(default_factory=list)  # due times that an event found overdue
     sealed: int = 0
     brought: int = 0  # bytes of the elements
@@ -78,7 +78,7 @@ class Planned:
             self.open[key] = items + 1, state
             before += state.size_bytes
             if not items and state.due_ns != NEVER_NS:
-                self.due.append(state.due_ns)
+                self.due.append(key)
         elif held is not None:
             self.gone.append(key)
         self.grown = before
@@ -109,6 +109,15 @@ def due_us(due_ns: int) -> int:
     return NEVER_US if due_ns == NEVER_NS else -(-due_ns // 1_000)
 
 
+def due_ns(due_us: int) -> int:
+    """Nanoseconds of a due time as a buffer tells it."""
+    return NEVER_NS if due_us >= NEVER_US else due_us * 1_000
+
+
+def _state(found: OpenBuffer | Shell) -> BatchState:
+    return BatchState.unpack(found.state, found.size_bytes, due_ns(found.due_us))
+
+
 class States:
     """Items and policy state of each open buffer of one partition."""
 
@@ -117,7 +126,7 @@ class States:
         self._policy = policy
         self._open: dict[Key, Held] = {}
         self._open_bytes = 0  # kept beside: there may be a million of them
-        self._due: list[int] = []  # a heap of due times, some of buffers long sealed
+        self._due = DueTimes(self._due_ns)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -139,21 +148,17 @@ class States:
 
     def reset(self, found: Iterable[OpenBuffer]) -> None:
         """Believe what Redis says."""
-        self._open = {b.key: (b.items, BatchState.unpack(b.state)) for b in found}
+        self._open = {b.key: (b.items, _state(b)) for b in found}
         self._open_bytes = sum(state.size_bytes for _, state in self._open.values())
-        held = (state.due_ns for _, state in self._open.values())
-        self._due = [due for due in held if due != NEVER_NS]
-        heapq.heapify(self._due)
+        self._due.reset(self._open)
 
     def next_due_ns(self) -> int | None:
-        """Give the earliest due time, perhaps of a buffer that is sealed already."""
-        return self._due[0] if self._due else None
+        """Give the earliest due time of an open buffer."""
+        return self._due.first_ns()
 
-    def believe_due(self, next_due_us: int | None) -> None:
-        """Drop due times before the next one that Redis knows of."""
-        limit = NEVER_NS if next_due_us is None else (next_due_us - 1) * 1_000
-        while self._due and self._due[0] < limit:
-            heapq.heappop(self._due)
+    def take_due(self, horizon_ns: int, limit: int) -> list[tuple[Key, int]]:
+        """Give up to `limit` keys that are due by the horizon, and when: seal them, `drop` them."""
+        return self._due.take(horizon_ns, limit)
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget buffers that were sealed."""
@@ -163,8 +168,8 @@ class States:
     def believe(self, shells: Iterable[Shell]) -> None:
         """Take note of buffers that were opened without content."""
         for shell in shells:
-            self._replace(shell.key, (1, BatchState.unpack(shell.state)))
-            heapq.heappush(self._due, shell.due_us * 1_000)
+            self._replace(shell.key, (1, _state(shell)))
+            self._due.add(shell.key)
 
     def released(self, left: Iterable[tuple[Key, int]]) -> None:
         """Take note of how many items buffers have after some left."""
@@ -191,9 +196,15 @@ class States:
         for key in planned.gone:
             del self._open[key]
         self._open_bytes += planned.grown
-        for due in planned.due:
-            heapq.heappush(self._due, due)
+        for key in planned.due:
+            self._due.add(key)
+        if self._due.crowded(len(self._open)):
+            self._due.reset(self._open)
         self.drop(resynced)
+
+    def _due_ns(self, key: Key) -> int | None:
+        held = self._open.get(key)
+        return None if held is None or held[1].due_ns == NEVER_NS else held[1].due_ns
 
     def _replace(self, key: Key, held: Held | None) -> None:
         before = self._open.pop(key, None)

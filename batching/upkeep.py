@@ -32,10 +32,12 @@ class Upkeep:
         self._log, self._buffer, self._clock = tenure.log, tenure.buffer, tenure.clock
         self._rules, self._hooks = tenure.rules, tenure.hooks
         self._maintained_ns = self._looked_ns = 0
+        self._nameless = 0  # names of open buffers without a list, as far as is known
 
     def attached(self) -> None:
         """Take note that all that is parked was looked at just now."""
         self._looked_ns = self._clock.steady_ns()
+        self._nameless = 0
 
     # Commits
 
@@ -124,6 +126,7 @@ class Upkeep:
         await answered(lambda: check_identity(self._log.root, self._log.identity))
         await self._look_after_parked()
         low = await self._shorten(low)
+        await self._agree(low)
         await self._know(low.manifest)
         await self._move(low.w if low.lo is None else low.lo - 1)
 
@@ -146,6 +149,24 @@ class Upkeep:
         view.move(checkpoint, first)
         if self._hooks.checkpoint is not None:
             await self._hooks.checkpoint(checkpoint)
+
+    async def _agree(self, low: Low) -> None:
+        """Read again what is open, if Redis names more or fewer buffers than are believed.
+
+        Another owner was here, or Redis went back to before a seal: what is due is sealed only
+        if it is known. A name may stand without its list, after half a script.
+        """
+        if low.open == self._named():
+            return
+        tenure = self._tenure
+        async with tenure.appending:
+            low = await answered(self._buffer.low)
+            if low.open != self._named():
+                tenure.states.reset(await answered(self._buffer.opened))
+                self._nameless = low.open - len(tenure.states)
+
+    def _named(self) -> int:
+        return len(self._tenure.states) + self._nameless
 
     async def _know(self, manifest: int) -> None:
         """Take in what Redis relies on, before the position says that it is not needed.

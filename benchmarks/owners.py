@@ -105,9 +105,7 @@ async def opened(
             hooks = Hooks(_nothing, governor=Governor(bounds))
             metrics = BatchingMetrics(CollectorRegistry())
             logs = [Log(root, Scoped(root, identity.id), identity, name) for name in names]
-            buffers = [
-                RedisBuffer(client, prefix(identity.id, identity.hub_id, name)) for name in names
-            ]
+            buffers = [RedisBuffer(client, prefix(identity.id, name)) for name in names]
             owners = [
                 Partition(log, buffer, clock, metrics, rules=rules, writer="bench", hooks=hooks)
                 for log, buffer in zip(logs, buffers, strict=True)

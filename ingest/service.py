@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 from prometheus_client import Metric
 
-from batching.adapters.redis_buffer import RedisBuffer, prefix
+from batching.adapters.redis_buffer import RedisBuffer, older_prefix, prefix
 from batching.errors import BatchError, NotDrained
 from batching.layout import StreamFormat
 from batching.names import REDRIVE
@@ -230,7 +230,11 @@ class _Service:
         identity = parts.identity
         return Partition(
             Log(parts.root, parts.store, identity, partition),
-            RedisBuffer(parts.redis, prefix(identity.id, identity.hub_id, partition)),
+            RedisBuffer(
+                parts.redis,
+                prefix(identity.id, partition),
+                older=older_prefix(identity.id, identity.hub_id, partition),
+            ),
             parts.clock,
             parts.metrics.batching,
             rules=rules,

@@ -30,17 +30,16 @@ from batching.ports import (
     SealedBuffer,
     Shell,
     Stored,
-    Swept,
 )
 
 NEVER_US = NEVER_NS // 1000
 _PAGE = 1000  # buffers looked at in one step, where a call looks at many
 _EXACT = 2**53  # doubles hold whole numbers up to here; a later due time is never
-_LAYOUT = 2  # of an item, its first byte
+_LAYOUT = 3  # of an item, its first byte
 _GROUP = struct.Struct("<HIIB")
-_ITEM = struct.Struct("<BddddBB")  # layout, first, last, bytes, due, no reason, bytes of the state
+_ITEM = struct.Struct("<BdddIBB")  # layout, first, last, due, bytes, no reason, bytes of the state
 _REASON_AT, _STATE_AT = _ITEM.size - 2, _ITEM.size - 1
-_TELLS = struct.Struct("<Bdddd")  # what an item begins with, whether it has a reason or not
+_TELLS = struct.Struct("<BdddI")  # what an item begins with, whether it has a reason or not
 _SEALED = struct.Struct("<dB")  # what stands behind a reason: when, bytes of the state
 _SHELL = struct.Struct("<ddd")
 _UNAVAILABLE = (
@@ -57,8 +56,16 @@ _UNAVAILABLE = (
 _BUSY = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE", "LOADING", "MASTERDOWN")
 
 
-def prefix(store_id: str, hub: str, partition: str) -> str:
-    """Spell the prefix of one partition's keys: one hash tag, so one slot of a cluster."""
+def prefix(store_id: str, partition: str) -> str:
+    """Spell the prefix of one partition's keys: one hash tag, so one slot of a cluster.
+
+    It stands before the name of each open sensor, so it is short: a store has one hub for ever.
+    """
+    return f"hr:{{{store_id}/{partition}}}:"
+
+
+def older_prefix(store_id: str, hub: str, partition: str) -> str:
+    """Spell the prefix that versions before layout 3 had: what lies there is not read."""
     return f"hr:{{{store_id}/{hub}/{partition}}}:"
 
 
@@ -77,12 +84,21 @@ class RedisBuffer:
     """
 
     def __init__(
-        self, client: Client, prefix: str, now_us: Callable[[], int] | None = None
+        self,
+        client: Client,
+        prefix: str,
+        now_us: Callable[[], int] | None = None,
+        *,
+        older: str | None = None,
     ) -> None:
-        """Take a client, `prefix(...)` of the partition, and the clock that stamps seals."""
+        """Take a client, `prefix(...)` of the partition, and the clock that stamps seals.
+
+        What lies under the prefix `older` is of another layout; the first attach drops it.
+        """
         self._client = client
         self._prefix = prefix
         self._keys = [f"{prefix}w".encode()]
+        self._older = older
         self._now_us = now_us or (lambda: time.time_ns() // 1000)
         self._scripts: dict[str, Any] = {}
 
@@ -92,6 +108,7 @@ class RedisBuffer:
 
     async def attach(self, checkpoint: int, manifest: int = -1) -> int:
         """Raise w to the checkpoint, never lower it; give w."""
+        await self._drop_older()
         return int(await self._run("attach", checkpoint, manifest))
 
     async def append(
@@ -116,13 +133,6 @@ class RedisBuffer:
             if cursor == b"0":
                 return list(found.values())
 
-    async def sweep(self, horizon_us: int, limit: int) -> Swept:
-        """Seal up to `limit` open buffers that were due by the horizon, as max_age."""
-        due, *sealed = await self._run("sweep", horizon_us, limit, self._now_us())
-        pairs = zip(_keys(sealed[::2]), sealed[1::2], strict=True)
-        never = due in (b"", b"inf")
-        return Swept(tuple(pairs), None if never else int(float(due)))
-
     async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
         """Seal up to `limit` open buffers whatever their due time."""
         return _keys(await self._run("seal_open", reason.value, limit, self._now_us()))
@@ -134,10 +144,11 @@ class RedisBuffer:
 
     async def low(self) -> Low:
         """Give w and what is not durable yet; above 1,000 sealed buffers, bytes are estimated."""
-        w, lo, sealed, size_bytes, oldest, manifest = await self._run("low", _PAGE)
+        w, lo, sealed, size_bytes, oldest, manifest, opened = await self._run("low", _PAGE)
         return Low(
             w=w,
-            lo=int(float(lo)) if lo else None,
+            lo=int(lo) if lo else None,
+            open=opened,
             sealed=sealed,
             sealed_bytes=size_bytes,
             first_sealed_us=None if oldest < 0 else oldest,
@@ -188,6 +199,18 @@ class RedisBuffer:
         for at in range(0, len(names), _PAGE):
             await self._run("drop_strays", *names[at : at + _PAGE])
 
+    async def _drop_older(self) -> None:
+        """Wipe what another layout left under its own prefix, once."""
+        if self._older is None:
+            return
+        try:
+            there = await self._client.exists(f"{self._older}w")
+        except Exception as error:
+            raise _translated("attach", error) from error
+        if there:
+            await RedisBuffer(self._client, self._older).wipe()
+        self._older = None
+
     async def _scan(self) -> Any:
         tag = self._prefix.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
         tag = tag.replace("[", "\\[")
@@ -236,7 +259,7 @@ def _pack(group: Group, parts: list[bytes]) -> None:
     parts += (
         _GROUP.pack(len(name), size, believed, seals),
         name,
-        _ITEM.pack(_LAYOUT, first, last, size_bytes, _finite(due_us), 0, behind),
+        _ITEM.pack(_LAYOUT, first, last, _finite(due_us), size_bytes, 0, behind),
         state,
         *bodies,
     )
@@ -255,12 +278,12 @@ def _due(due: float) -> int:
 
 def _open(text: bytes, items: int, item: bytes) -> OpenBuffer:
     _check(item)
-    _, _, last, size_bytes, due, _, behind = _ITEM.unpack_from(item)
+    _, _, last, due, size_bytes, _, behind = _ITEM.unpack_from(item)
     return OpenBuffer(
         key=Key.parse(text.decode()),
         items=items,
         last=int(last),
-        size_bytes=int(size_bytes),
+        size_bytes=size_bytes,
         due_us=_due(due),
         state=item[_ITEM.size : _ITEM.size + behind],
     )
@@ -270,7 +293,7 @@ def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:
     k, _, text = id_.decode().partition(":")
     item = items[-1]
     _check(item)
-    _, _, last, _, due = _TELLS.unpack_from(item)
+    _, _, last, due, _ = _TELLS.unpack_from(item)
     reason, _, _ = item[_TELLS.size :].partition(b"\0")
     at = _TELLS.size + len(reason) + 1
     sealed, behind = _SEALED.unpack_from(item, at)

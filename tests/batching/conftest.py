@@ -20,7 +20,7 @@ from batching.identity import open_store
 from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.metrics import BatchingMetrics
-from batching.model import Chunk, Element, Store
+from batching.model import Chunk, Element, SealReason, Store
 from batching.names import DEAD, Key
 from batching.parking.replay import ReplayBound
 from batching.partition import Partition
@@ -78,7 +78,7 @@ class Bench:
         return Log(self.root, self.store, self.identity, "0")
 
     def buffer(self) -> RedisBuffer:
-        t = prefix(self.identity.id, self.identity.hub_id, "0")
+        t = prefix(self.identity.id, "0")
         return RedisBuffer(self.client, t, now_us=lambda: self.clock.now // 1_000)
 
     def owner(self) -> Partition:
@@ -136,9 +136,7 @@ class Bench:
     async def seal_one(self, owner: Partition, sensor: str) -> None:
         """Seal one sensor's open buffer by its age alone."""
         key = Key("s", sensor)
-        t = prefix(self.identity.id, self.identity.hub_id, "0")
-        await self.client.zadd(f"{t}due", {key.text(): 1})
-        await self.buffer().sweep(2, 1)
+        await self.buffer().seal_keys(SealReason.MAX_AGE, [key])
         owner.states.drop([key])
 
 

@@ -22,8 +22,9 @@ from batching.chunk import (
 from batching.layout import Plan, StreamFormat, lay_out
 from batching.model import Entry, EntryKind, Manifest, SealReason, dump
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
-from batching.policy import NEVER_NS, BatchState
+from batching.policy import NEVER_NS
 from batching.ports import SealedBuffer
+from batching.states import NEVER_US
 from batching.view import View
 from tests.batching.given import chunks, encoded
 
@@ -61,16 +62,15 @@ def sealed(draw: st.DrawFn) -> list[SealedBuffer]:
             body = b"".join(draw(a_chunk(stream, number + i)) for i in range(several))
             number += several
             elements.append((2, b".." + body))
-        due_ns = draw(st.sampled_from([NEVER_NS, 99]))
         made.append(
             SealedBuffer(
                 k=k,
                 key=Key(stream, draw(st.sampled_from("ab"))),
                 last=number - 1,
-                due_us=0,
+                due_us=draw(st.sampled_from([NEVER_US, 99])),
                 reason=draw(st.sampled_from(SealReason)),
                 sealed_us=draw(st.integers(0, 2**50)),
-                state=BatchState(1, 1, 1, 1, due_ns).pack(),
+                state=b"",
                 elements=tuple(elements),
             )
         )
@@ -105,12 +105,11 @@ def test_an_entry_says_what_its_chunks_say(buffers: list[SealedBuffer]) -> None:
         if not held:
             continue
         entry = next(entries)
-        due_ns = BatchState.unpack(buffer.state).due_ns
         assert entry.kind == kind(buffer.key.stream, held).value
         assert entry.key == buffer.key
         assert entry.reason == buffer.reason.value
         assert entry.sealed == buffer.sealed_us * 1_000
-        assert entry.due == (None if due_ns == NEVER_NS else due_ns)
+        assert entry.due == (None if buffer.due_us == NEVER_US else 99_000)
         assert entry.opened == held[0].enqueued_ns
         assert (entry.first, entry.last) == (held[0].sequence_number, held[-1].sequence_number)
         assert entry.events == len(held)

@@ -133,7 +133,8 @@ def test_the_state_counts_what_the_open_batch_holds(
         opened = held[0].enqueued_ns
         due = NEVER_NS if policy.max_age_ns is None else opened + policy.max_age_ns
         assert counted == (samples(held), size(held), len(held), opened, due)
-        assert BatchState.unpack(counted.pack()) == counted
+        told = counted.size_bytes, counted.due_ns  # by the buffer
+        assert BatchState.unpack(counted.pack(), *told) == counted
         state, held = (None, []) if after is not None else (counted, held)
 
 

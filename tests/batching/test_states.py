@@ -1,4 +1,5 @@
 import itertools
+import struct
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -9,7 +10,7 @@ from batching.model import Element, SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
 from batching.ports import Group, OpenBuffer
-from batching.states import NEVER_US, States, due_us
+from batching.states import NEVER_US, States, due_ns, due_us
 
 SECOND = 10**9
 KEYS = [Key("s", "a"), Key("s", "b"), Key("t", "a")]
@@ -123,10 +124,8 @@ def test_however_events_are_divided_into_appends_the_batches_are_the_same(
     assert len(states) == len(shelf.open)
     assert states.open_bytes() == sum(held[-1].size_bytes for held in shelf.open.values())
     due = [group[-1].due_us for group in shelf.open.values() if group[-1].due_us != NEVER_US]
-    if due:
-        soonest = states.next_due_ns()
-        assert soonest is not None
-        assert due_us(soonest) <= min(due)
+    soonest = states.next_due_ns()
+    assert (soonest and due_us(soonest)) == min(due, default=None)
 
 
 @settings(max_examples=60)
@@ -182,16 +181,31 @@ def test_a_buffer_that_redis_had_to_seal_is_forgotten() -> None:
     assert group.believed == 0
 
 
-def test_due_times_are_forgotten_up_to_the_next_one_that_redis_knows() -> None:
+def test_what_is_due_is_given_once_in_order_and_not_what_was_sealed() -> None:
     states = States(lambda _: SealPolicy(max_age_ns=SECOND))
     made = [Element(key, n, n * SECOND, 1, b"x") for n, key in enumerate(KEYS)]
     states.keep(states.plan(made), [])
     assert states.next_due_ns() == SECOND
     states.drop([KEYS[0]])
-    states.believe_due(due_us(2 * SECOND))
     assert states.next_due_ns() == 2 * SECOND
-    states.believe_due(None)
+    assert states.take_due(SECOND, 9) == []
+    assert states.take_due(9 * SECOND, 1) == [(KEYS[1], 2 * SECOND)]
+    assert states.take_due(9 * SECOND, 9) == [(KEYS[2], 3 * SECOND)]
     assert states.next_due_ns() is None
+
+
+def test_a_batch_that_another_owner_goes_on_with_is_due_when_it_was() -> None:
+    states = States(lambda _: SealPolicy(max_age_ns=SECOND))
+    told = BatchState(3, 5, 2, 7 * SECOND, 8 * SECOND)
+    states.reset([OpenBuffer(KEYS[0], 1, 9, 5, due_us(told.due_ns), told.pack())])
+    assert list(states.batches()) == [(KEYS[0], told)]
+    assert states.take_due(8 * SECOND, 9) == [(KEYS[0], 8 * SECOND)]
+
+
+def test_a_state_that_version_1_parked_is_read() -> None:
+    older = struct.pack("<Bqqqqq", 1, 3, 5, 2, 7 * SECOND, 8 * SECOND)
+    expected = BatchState(3, 5, 2, 7 * SECOND, 8 * SECOND)
+    assert BatchState.unpack(older, 5, 8 * SECOND) == expected
 
 
 def test_a_due_time_in_microseconds_is_never_early() -> None:
@@ -199,6 +213,7 @@ def test_a_due_time_in_microseconds_is_never_early() -> None:
     assert due_us(1_001) == 2
     assert due_us(NEVER_NS) == NEVER_US
     assert float(NEVER_US) == NEVER_US
+    assert (due_ns(1), due_ns(NEVER_US), due_ns(2 * NEVER_US)) == (1_000, NEVER_NS, NEVER_NS)
 
 
 def test_an_event_with_two_parts_of_one_sensor_is_one_event() -> None:
@@ -207,4 +222,4 @@ def test_an_event_with_two_parts_of_one_sensor_is_one_event() -> None:
         [Element(KEYS[0], 7, 5, 1, b"x"), Element(KEYS[0], 7, 5, 1, b"y")]
     ).groups
     assert (group.first, group.last, group.bodies) == (7, 7, [b"x", b"y"])
-    assert BatchState.unpack(group.state).chunks == 2
+    assert BatchState.unpack(group.state, group.size_bytes, NEVER_NS).chunks == 2

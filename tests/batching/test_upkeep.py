@@ -3,8 +3,10 @@
 import pytest
 
 from batching import names
+from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.errors import CorruptBuffer, Reattach, WrongStore
 from batching.policy import SealPolicy
+from batching.ports import OpenBuffer
 from tests.batching.conftest import Bench, checked, sealed
 
 
@@ -34,6 +36,45 @@ def test_a_redis_that_went_back_is_noticed_also_where_nothing_is_appended(play) 
             await owner.drain()
         assert await bench.store.get_versioned(names.position(bench.identity.hub_id, "0")) is None
         assert (await bench.attached()).acked == -1
+
+    play(story)
+
+
+def test_a_buffer_that_came_back_open_is_known_again_where_nothing_is_appended(play) -> None:
+    """Redis went back to before a seal: else nobody would seal it when it is due."""
+
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        await bench.feed(owner, 0, 1)
+        believed = list(owner.states.batches())
+        owner.states.drop([key for key, _ in believed])
+        await owner.drain()
+        assert list(owner.states.batches()) == believed
+        assert owner.states.next_due_ns() == believed[0][1].due_ns
+
+    play(story)
+
+
+def test_a_name_without_a_list_does_not_make_the_owner_read_again_and_again(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bench: Bench) -> None:
+        owner, reads = await bench.attached(), []
+        plain = RedisBuffer.opened
+
+        async def opened(self: RedisBuffer) -> list[OpenBuffer]:
+            reads.append(self)
+            return await plain(self)
+
+        monkeypatch.setattr(RedisBuffer, "opened", opened)
+        await bench.feed(owner, 0)
+        await bench.client.zadd(f"{prefix(bench.identity.id, '0')}open", {"s/gone": 9})
+        for _ in range(3):
+            await owner.drain()
+        assert len(reads) == 1
+        await bench.feed(owner, 1, sensor="b")
+        await owner.drain()
+        assert (len(reads), len(owner.states)) == (1, 2)
 
     play(story)
 

@@ -60,7 +60,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "lowest", "`lo` of a buffer stays at its lowest number",
-        f"{LUA}/append.lua", "'ZADD', LO, 'NX',", "'ZADD', LO,", (GUARDS,),
+        f"{LUA}/append.lua", "'ZADD', OPEN, 'LT',", "'ZADD', OPEN,", (GUARDS,),
     ),
     Mutant(
         "believed", "a buffer that is not as its owner believes is sealed",
@@ -122,8 +122,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "park-stops", "nothing is parked past a sealed buffer",
-        f"{LUA}/parkable.lua", "    break\n  end\n  local key", "  end\n  local key",
-        (BUFFER,),
+        f"{LUA}/parkable.lua", "tonumber(sealed or 'inf')", "math.huge", (BUFFER,),
     ),
     Mutant(
         "release-checks", "only what is durable leaves a buffer",

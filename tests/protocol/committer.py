@@ -32,9 +32,12 @@ class Committer:
                 yield from job()
 
     def sweep(self) -> Steps:
-        """C. Seal what is due, and under pressure what is not."""
+        """C. Seal what is known to be due, and under pressure what is not."""
+        yield from self.owner.read_states()
         now = self.world.now + 1000 * (self.rnd.random() < 0.05)
-        for key in (yield from call(self.owner.redis.sweep, self.t, now)):
+        due = [key for key, state in self.owner.policy.states.items() if state[2] <= now][:4]
+        yield from call(self.owner.redis.seal, self.t, due)
+        for key in due:
             self.owner.policy.states.pop(key, None)
 
     # --- D. Commit
@@ -186,10 +189,12 @@ class Committer:
 
     def low(self) -> Steps:
         acked = self.owner.acked  # before the call: an append may be answered meanwhile
-        w, lo, relies_on = yield from call(self.owner.redis.low, self.t)
+        w, lo, relies_on, opened = yield from call(self.owner.redis.low, self.t)
         acked = acked if guard("acked before low") else self.owner.acked
         if w < acked and guard("low checks"):
             raise Reattach
+        if opened != len(self.owner.policy.states) and guard("open counted"):
+            self.owner.opened = False  # what is not known is not sealed when it is due
         return w, lo, relies_on
 
     def know(self, n: int) -> Steps:

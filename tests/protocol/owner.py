@@ -166,11 +166,14 @@ class Owner:
                 if not guard("rest of slice"):
                     break
 
-    def append(self, events: list[Event]) -> Steps:
+    def read_states(self) -> Steps:
         if not self.opened:
             self.opened = True  # before the call: what happens meanwhile makes them stale again
             found = yield from call(self.redis.opened, self.t)
             self.policy.states = {key: (x.items, x.state, x.due) for key, x in found.items()}
+
+    def append(self, events: list[Event]) -> Steps:
+        yield from self.read_states()
         plan = self.policy.plan(
             (number, key)
             for number, keys in events

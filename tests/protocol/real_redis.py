@@ -119,7 +119,7 @@ class RealRedis(Redis):
 
     def _buffer(self, t: Namespace) -> RedisBuffer:
         if t not in self.buffers:
-            self.buffers[t] = RedisBuffer(self.client, prefix(t[0], "hub", t[1]), lambda: 0)
+            self.buffers[t] = RedisBuffer(self.client, prefix(t[0], t[1]), lambda: 0)
         return self.buffers[t]
 
     def _ask(self, call: Coroutine[Any, Any, Answer]) -> Answer:
@@ -142,13 +142,13 @@ class RealRedis(Redis):
         answer = self._ask(self._buffer(t).append(prev, last, real, manifest))
         return answer.outcome.value, answer.w, tuple(_plain(key) for key in answer.resynced)
 
-    def sweep(self, t: Namespace, now: int) -> tuple[Key, ...]:
-        swept = self._ask(self._buffer(t).sweep(now, 4))
-        return tuple(_plain(key) for key, _ in swept.sealed)
+    def seal(self, t: Namespace, several: Sequence[Key]) -> None:
+        keys = [RealKey(*key) for key in several]
+        self._ask(self._buffer(t).seal_keys(SealReason.MAX_AGE, keys))
 
-    def low(self, t: Namespace) -> tuple[int, int | None, int]:
+    def low(self, t: Namespace) -> tuple[int, int | None, int, int]:
         low = self._ask(self._buffer(t).low())
-        return low.w, low.lo, self.acknowledged(t)
+        return low.w, low.lo, self.acknowledged(t), low.open
 
     def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
         found = self._ask(self._buffer(t).peek(HUGE, limit))

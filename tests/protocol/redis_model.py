@@ -195,17 +195,17 @@ class Redis:
         keys.w = last
         return "OK", last, tuple(wrong)
 
-    def sweep(self, t: Namespace, now: int) -> tuple[Key, ...]:
-        due = [key for key, buffer in self._read(t).open.items() if buffer.due <= now][:4]
+    def seal(self, t: Namespace, several: Sequence[Key]) -> None:
+        """Seal the open buffers of these keys, those that there are."""
         keys = self._write(t)
-        for key in due:
-            keys.seal(key)
-        return tuple(due)
+        for key in several:
+            if key in keys.open:
+                keys.seal(key)
 
-    def low(self, t: Namespace) -> tuple[int, int | None, int]:
-        """Give w, the lowest number that is not durable elsewhere, and what both rely on."""
+    def low(self, t: Namespace) -> tuple[int, int | None, int, int]:
+        """Give w, the lowest number not durable elsewhere, what both rely on, open buffers."""
         keys = self._read(t)
-        return keys.w, min(keys.lo.values(), default=None), keys.n
+        return keys.w, min(keys.lo.values(), default=None), keys.n, len(keys.open)
 
     def peek(self, t: Namespace, limit: int) -> list[tuple[int, Sealed]]:
         """Give the oldest sealed buffers with their content, in the order of sealing."""

@@ -18,13 +18,9 @@ def parked(made: World, hand: Hand, upto: int) -> None:
 
 def sealed(made: World, hand: Hand, *seal: tuple[str, str]) -> None:
     """Seal the open buffers of these keys, and commit them."""
-    kept = {key: x.due for key, x in keys(made, hand).open.items()}
+    made.redis.seal(hand.owner.t, seal)
     for key in seal:
-        kept[key] = made.now
-    made.redis.keys[hand.owner.t].open = {
-        key: x._replace(due=kept[key]) for key, x in keys(made, hand).open.items()
-    }
-    hand.sweep()
+        hand.owner.policy.states.pop(key, None)
     hand.drain()
 
 

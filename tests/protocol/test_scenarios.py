@@ -47,6 +47,20 @@ def learn() -> None:
     assert done(made) == 2, "never sealed, and the owner does not know it"
 
 
+def open_counted() -> None:
+    """A roll-back undoes a seal and nothing else, and no event comes any more."""
+    made = world(2)
+    a = Hand(made).attach()
+    a.append(2)
+    before = keys(made, a)
+    made.now = 20
+    a.sweep()
+    made.redis.keys[a.owner.t] = before
+    for made.now in range(100, 2000, 100):
+        a.everything()
+    assert done(made) == 2, "open for ever, and the owner does not know it"
+
+
 def read_check() -> None:
     """A slow reader meets a manifest that a zombie created under a deleted number."""
     made = world(20, max_events=1)
@@ -189,6 +203,7 @@ SCENARIOS = [
     Scenario(("overdue",), overdue),
     Scenario(("low checks",), low_checks),
     Scenario(("learn", "look first", "low tells n"), learn),
+    Scenario(("open counted",), open_counted),
     Scenario(("read check",), read_check),
     Scenario(("number check",), number_check),
     Scenario(("replace position",), replace_position),

@@ -21,9 +21,8 @@ rely_on(ARGV[3])
 local answer, at, size, sub = {'OK', math.max(w, last_of_all)}, 1, #groups, string.sub
 
 local function name(key, item)
-  local _, first, _, _, due = up('<Bdddd', item)
-  call('ZADD', DUE, 'NX', due, key)
-  call('ZADD', LO, 'NX', first, 'b' .. key)
+  local _, first = up('<Bd', item)
+  call('ZADD', OPEN, 'LT', first, key)
 end
 
 -- A shell in the place of the one item that the owner knows: it tells of other bytes.
@@ -51,7 +50,7 @@ while at <= size do
   local found = call('RPUSH', b, item)
   local wrong = found ~= believed + 1
   if wrong or found == 2 then
-    name(key, item) -- `lo` may be gone: all that was here was parked
+    name(key, item) -- it may be named `inf`: all that was here was parked
     wrong = wrong or another(b, item)
   end
   if wrong then

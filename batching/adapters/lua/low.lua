@@ -5,7 +5,8 @@ ARGV  1 sealed buffers to look at; where there are more, their bytes are extrapo
         a long outage of the store does not make this call long
 A name without its list counts as a buffer, so that peek is called, which drops it.
 Gives {w, lowest `lo` as text ('' if none), sealed buffers, their bytes, time of the oldest seal,
-      microseconds, -1 if none, highest manifest that all this relies on, -1 if none}.
+      microseconds, -1 if none, highest manifest that all this relies on, -1 if none, names of
+      open buffers}.
 --]]
 local waiting = call('ZCARD', OUT)
 local sum, oldest = 0, -1
@@ -20,5 +21,9 @@ end
 if waiting > #ids and #ids > 0 then
   sum = sum * waiting / #ids
 end
-local lo = call('ZRANGE', LO, 0, 0, 'WITHSCORES')[2] or ''
-return {number_at(W), lo, waiting, sum, oldest, number_at(N)}
+local lowest = math.huge
+for _, set in ipairs({OPEN, LO}) do
+  lowest = math.min(lowest, tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2] or 'inf'))
+end
+local lo = lowest < math.huge and text(lowest) or ''
+return {number_at(W), lo, waiting, sum, oldest, number_at(N), call('ZCARD', OPEN)}

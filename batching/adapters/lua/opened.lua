@@ -5,7 +5,7 @@ ARGV  1 cursor, 0 at first   2 buffers, about
 Gives {cursor, key, items, head of the last one, key, items, head...}; a key may come twice while
       buffers come and go.
 --]]
-local page = call('ZSCAN', DUE, ARGV[1], 'COUNT', ARGV[2])
+local page = call('ZSCAN', OPEN, ARGV[1], 'COUNT', ARGV[2])
 local answer = {page[1]}
 for j = 1, #page[2], 2 do
   local key = page[2][j]

@@ -7,12 +7,10 @@ Gives {key, list, key, list...} by rising `lo`; it stops at the first sealed buf
       while it appended) is dropped: the append is repeated, or its events are read again.
 --]]
 local max_bytes, sum, answer = tonumber(ARGV[2]), 0, {}
-local found = call('ZRANGE', LO, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3])
-for _, name in ipairs(found) do
-  if string.sub(name, 1, 1) == 'q' then
-    break
-  end
-  local key = string.sub(name, 2)
+local sealed = call('ZRANGE', LO, 0, 0, 'WITHSCORES')[2]
+local upto = math.min(tonumber(ARGV[1]), tonumber(sealed or 'inf'))
+local found = call('ZRANGE', OPEN, '-inf', text(upto), 'BYSCORE', 'LIMIT', 0, ARGV[3])
+for _, key in ipairs(found) do
   local list = call('LRANGE', T .. 'b:' .. key, 0, -1)
   if #list == 0 then
     unname_open(key)

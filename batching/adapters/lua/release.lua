@@ -3,9 +3,9 @@
 
 ARGV  1 manifest   then for each buffer   key, mark
 Items that end at or below the mark leave, up to the first that reaches over it; where none is
-left, one without chunks tells of them. `lo` becomes the lowest number above the mark that may be
-there, and goes if there is none; it never falls. `lo` moves before items leave: below it all is
-durable, whatever is still in the list.
+left, one without chunks tells of them. The score in `open` becomes the lowest number above the
+mark that may be there, `inf` if there is none; it never falls. It moves before items leave: below
+it all is durable, whatever is still in the list.
 Gives {items with chunks that left, key, items that are left, key, items...}, for those buffers
 that there are.
 --]]
@@ -29,11 +29,7 @@ for j = 2, #ARGV, 2 do
         end
       end
     end
-    if lowest then
-      call('ZADD', LO, 'XX', 'GT', text(lowest), 'b' .. key)
-    else
-      call('ZREM', LO, 'b' .. key)
-    end
+    call('ZADD', OPEN, 'XX', 'GT', lowest and text(lowest) or 'inf', key)
     if gone == #list then
       local last, bytes, due, _, state, behind = told(b, list[gone])
       if behind <= #list[gone] then

@@ -11,7 +11,7 @@ for j = 1, #ARGV, 3 do
   local b = T .. 'b:' .. key
   if call('EXISTS', b) == 0 then
     local last, bytes, due = up('<ddd', ARGV[j + 1])
-    call('ZADD', DUE, due, key)
+    call('ZADD', OPEN, 'inf', key)
     call('RPUSH', b, teller(last, bytes, due, state))
     answer[#answer + 1] = key
   end

@@ -5,12 +5,11 @@ In one step, since a buffer that outlived w would be filled again by a replay, w
 Gives how many buffers were dropped.
 --]]
 call('UNLINK', W, N)
-local keys, ids = call('ZRANGE', DUE, 0, -1), call('ZRANGE', OUT, 0, -1)
-for _, key in ipairs(keys) do
-  call('UNLINK', T .. 'b:' .. key)
+local due, buffers = T .. 'due', 0 -- older layouts named their open buffers there
+for set, kind in pairs({[OPEN] = 'b:', [due] = 'b:', [OUT] = 'q:'}) do
+  for _, name in ipairs(call('ZRANGE', set, 0, -1)) do
+    buffers = buffers + call('UNLINK', T .. kind .. name)
+  end
 end
-for _, id in ipairs(ids) do
-  call('UNLINK', T .. 'q:' .. id)
-end
-call('UNLINK', K, DUE, OUT, LO)
-return #keys + #ids
+call('UNLINK', K, OPEN, due, OUT, LO)
+return buffers

@@ -1,6 +1,7 @@
 """The buffer of one partition as a program one can read: the model that Redis is held against."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +18,10 @@ from batching.ports import (
     SealedBuffer,
     Shell,
     Stored,
-    Swept,
 )
 
 NEVER_US = (2**63 - 1) // 1000
-ITEM_BYTES = 35  # of an item's head, without the state
+ITEM_BYTES = 31  # of an item's head, without the state
 
 
 @dataclass
@@ -115,19 +115,12 @@ class BufferModel:
         self._out_lo[self._k] = found.lo
         self._out_bytes[self._k] = found.totals.size_bytes
 
-    def _by_due(self) -> list[OpenBuffer]:
-        totals = [found.totals for found in self._open.values()]
-        return sorted(totals, key=lambda t: (t.due_us, t.key.text().encode()))
-
-    async def sweep(self, horizon_us: int, limit: int) -> Swept:
-        due = [totals for totals in self._by_due() if totals.due_us <= horizon_us][:limit]
-        for totals in due:
-            self._seal(totals.key, SealReason.MAX_AGE)
-        left = [totals.due_us for totals in self._by_due() if totals.due_us != NEVER_US]
-        return Swept(tuple((t.key, t.due_us) for t in due), left[0] if left else None)
-
     async def seal_open(self, reason: SealReason, limit: int) -> tuple[Key, ...]:
-        keys = tuple(totals.key for totals in self._by_due()[:limit])
+        def place(key: Key) -> tuple[float, bytes]:
+            lo = self._open[key].lo
+            return math.inf if lo is None else lo, key.text().encode()
+
+        keys = tuple(sorted(self._open, key=place)[:limit])
         for key in keys:
             self._seal(key, reason)
         return keys
@@ -145,6 +138,7 @@ class BufferModel:
         return Low(
             w=self._w,
             lo=min(known, default=None),
+            open=len(self._open),
             sealed=len(sealed),
             sealed_bytes=sum(self._out_bytes.values()),
             first_sealed_us=sealed[0].sealed_us if sealed else None,

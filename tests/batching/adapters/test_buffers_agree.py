@@ -138,10 +138,6 @@ class TwoBuffers(RuleBasedStateMachine):
                 del held[key]
         return groups
 
-    @rule(horizon=st.sampled_from([4, 5, 9, 10, 2**53]), limit=st.integers(1, 3))
-    def sweep(self, horizon: int, limit: int) -> None:
-        self.both(lambda buffer: buffer.sweep(horizon, limit))
-
     @rule(limit=st.integers(1, 5))
     def seal_open(self, limit: int) -> None:
         self.both(lambda buffer: buffer.seal_open(SealReason.DRAIN, limit))

@@ -10,14 +10,14 @@ import pytest
 from redis.exceptions import ResponseError
 
 from batching.adapters import redis_buffer
-from batching.adapters.redis_buffer import NEVER_US, RedisBuffer, prefix, source
+from batching.adapters.redis_buffer import NEVER_US, RedisBuffer, older_prefix, prefix, source
 from batching.adapters.redis_server import Client, connect
 from batching.errors import BufferFull, BufferUnavailable, CorruptBuffer
 from batching.model import SealReason
 from batching.names import Key
 from batching.ports import Appended, Group, Parkable, Released, SealedBuffer, Shell
 
-T = prefix("store", "ns_hub_1", "3")
+T = prefix("store", "3")
 A, B = Key("vib", "press 1"), Key("heat", "a/b")
 EVERYTHING = 2**30
 
@@ -79,7 +79,7 @@ def group(key: Key, first: int, last: int, *, believed: int = 0, **fields: Any) 
 
 
 def test_all_keys_of_a_partition_carry_one_hash_tag() -> None:
-    assert T == "hr:{store/ns_hub_1/3}:"
+    assert T == "hr:{store/3}:"
 
 
 def test_attach_raises_w_and_never_lowers_it(redis: Redis) -> None:
@@ -156,19 +156,26 @@ def test_what_another_owner_sealed_is_named_again_where_it_is_pushed(redis: Redi
     assert (redis.lo(), redis.content()) == (1, {2: [(1, 1)]})
 
 
-def test_sweep_seals_what_is_due_and_tells_what_is_next(redis: Redis) -> None:
-    dues = {A: 10, B: 20, Key("vib", "c"): NEVER_US}
-    redis.append(-1, *(group(key, i, i, due_us=due) for i, (key, due) in enumerate(dues.items())))
-    first, second = redis.run(redis.buffer.sweep(15, 9)), redis.run(redis.buffer.sweep(2**62, 9))
-    assert (first.sealed, first.next_due_us) == (((A, 10),), 20)
-    assert (second.sealed, second.next_due_us) == (((B, 20),), None)
+def test_seal_open_takes_first_what_holds_the_oldest_events(redis: Redis) -> None:
+    c = Key("vib", "c")
+    redis.run(redis.buffer.restore([shell(c, 2)]))
+    redis.append(-1, group(A, 3, 4), group(B, 5, 5))
+    sealed = [redis.run(redis.buffer.seal_open(SealReason.DRAIN, 1)) for _ in range(4)]
+    assert sealed == [(A,), (B,), (c,), ()]
+
+
+def test_low_counts_the_names_of_open_buffers(redis: Redis) -> None:
+    redis.append(-1, group(A, 0, 0), group(B, 1, 1, seal_after=SealReason.MAX_BYTES))
+    redis.run(redis.buffer.restore([shell(C, 1)]))
+    low = redis.run(redis.buffer.low())
+    assert (low.open, low.sealed) == (2, 1)
 
 
 def test_low_tells_the_lowest_number_that_is_only_here(redis: Redis) -> None:
     redis.append(-1, group(A, 0, 4), group(B, 5, 5, body=b"123"))
-    redis.run(redis.buffer.seal_open(SealReason.DRAIN, 1))  # B: `heat` sorts before `vib`
+    redis.run(redis.buffer.seal_open(SealReason.DRAIN, 1))  # A, the older one
     low = redis.run(redis.buffer.low())
-    assert (low.w, low.lo, low.sealed, low.sealed_bytes, low.first_sealed_us) == (5, 0, 1, 3, 77)
+    assert (low.w, low.lo, low.sealed, low.sealed_bytes, low.first_sealed_us) == (5, 0, 1, 4, 77)
 
 
 def test_low_counts_the_bytes_of_all_pushes(redis: Redis) -> None:
@@ -278,7 +285,7 @@ def test_restore_opens_a_buffer_without_content_unless_it_is_there(redis: Redis)
     assert (found.items, found.last, found.size_bytes, found.due_us) == (1, 2, 9, 5)
     assert (found.state, redis.lo()) == (b"parked", 0)
     redis.append(3, group(B, 4, 4, believed=1, size_bytes=9 + 4, due_us=5))
-    assert redis.run(redis.buffer.sweep(5, 9)).sealed == ((B, 5),)
+    assert redis.run(redis.buffer.seal_keys(SealReason.MAX_AGE, [B])) == (B,)
     (sealed,) = redis.run(redis.buffer.peek(EVERYTHING, 9))
     assert (sealed.last, len(sealed.elements)) == (4, 1)
     assert redis.run(redis.buffer.low()).sealed_bytes == 9 + 4
@@ -286,7 +293,6 @@ def test_restore_opens_a_buffer_without_content_unless_it_is_there(redis: Redis)
 
 def test_a_restored_buffer_may_have_no_due_time(redis: Redis) -> None:
     redis.run(redis.buffer.restore([shell(B, 7, due_us=NEVER_US)]))
-    assert redis.run(redis.buffer.sweep(2**52, 9)).next_due_us is None
     (found,) = redis.run(redis.buffer.opened())
     assert found.due_us == NEVER_US
 
@@ -301,13 +307,32 @@ def test_opened_reads_any_number_page_by_page(
 
 
 def test_wipe_drops_the_partition_with_its_strays_and_nothing_else(redis: Redis) -> None:
-    other = prefix("store", "ns_hub_1", "33") + "w"
+    other = prefix("store", "33") + "w"
     redis.append(-1, group(A, 0, 0), group(B, 1, 1, seal_after=SealReason.MAX_BYTES))
     redis.run(redis.client.rpush(f"{T}b:stray", "x"))
     redis.run(redis.client.rpush(f"{T}q:9:stray", "x"))
     redis.run(redis.client.set(other, 1))
     redis.run(redis.buffer.wipe())
     assert redis.run(redis.client.keys("*")) == [other.encode()]
+
+
+def test_what_another_layout_left_is_wiped_at_the_first_attach_and_never_read(
+    redis: Redis,
+) -> None:
+    before, other = (older_prefix("store", "ns_hub_1", partition) for partition in ("3", "33"))
+    for t in (before, other):
+        redis.run(redis.client.set(f"{t}w", 7))
+        redis.run(redis.client.set(f"{t}k", 1))
+        redis.run(redis.client.zadd(f"{t}due", {A.text(): 3}))
+        redis.run(redis.client.zadd(f"{t}out", {f"1:{B.text()}": 1}))
+        redis.run(redis.client.zadd(f"{t}lo", {f"b{A.text()}": 3, f"q1:{B.text()}": 5}))
+        redis.run(redis.client.rpush(f"{t}b:{A.text()}", b"\2older"))
+        redis.run(redis.client.rpush(f"{t}q:1:{B.text()}", b"\2older"))
+    left = set(redis.run(redis.client.keys(f"{other}*".replace("[", "\\["))))
+    buffer = RedisBuffer(redis.client, T, lambda: 77, older=before)
+    assert redis.run(buffer.attach(4)) == 4
+    assert redis.run(buffer.opened()) == []
+    assert set(redis.run(redis.client.keys("*"))) == {*left, f"{T}w".encode()}
 
 
 def test_strays_that_have_a_name_again_are_left_alone(redis: Redis) -> None:
@@ -373,7 +398,6 @@ STEPS: dict[str, Callable[[RedisBuffer], Awaitable[Any]]] = {
             group(Key("vib", "new"), 11, 11, believed=7),
         ],
     ),
-    "sweep": lambda buffer: buffer.sweep(5000, 1),
     "seal_open": lambda buffer: buffer.seal_open(SealReason.DRAIN, 9),
     "seal_keys": lambda buffer: buffer.seal_keys(SealReason.PRESSURE, [A, B]),
     "peek": lambda buffer: buffer.peek(EVERYTHING, 9),
@@ -419,8 +443,7 @@ def release_died(redis: Redis, left: int) -> bool:
 
 
 def test_an_append_that_died_leaves_names_that_parkable_drops(redis: Redis) -> None:
-    redis.run(redis.client.zadd(f"{T}lo", {f"b{A.text()}": 3}))
-    redis.run(redis.client.zadd(f"{T}due", {A.text(): 3}))
+    redis.run(redis.client.zadd(f"{T}open", {A.text(): 3}))
     assert redis.park(9) == []
     assert (redis.lo(), redis.keys()) == (None, [])
 
@@ -497,6 +520,6 @@ def test_a_replica_is_unavailable_for_writes(redis: Redis) -> None:
 
 
 def test_a_mistake_of_ours_is_not_taken_for_an_outage(redis: Redis) -> None:
-    redis.run(redis.client.set(f"{T}due", "no sorted set"))
+    redis.run(redis.client.set(f"{T}open", "no sorted set"))
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         redis.append(-1, group(A, 0, 0))

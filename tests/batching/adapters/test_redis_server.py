@@ -168,7 +168,7 @@ def _wait_until(true: Any) -> None:
 def test_a_cluster_holds_a_partition_in_one_slot(cluster: str) -> None:
     async def story() -> None:
         client = await open_server(cluster)
-        buffers = [RedisBuffer(client, prefix("store", "hub", p)) for p in "01"]
+        buffers = [RedisBuffer(client, prefix("store", p)) for p in "01"]
         for buffer in buffers:
             key = Key("vib", "a")
             group = Group(key, 0, 0, [b"body"], 0, 4, b"s", 9, seal_after=SealReason.DRAIN)
