@@ -8,7 +8,6 @@ begin anew. A broken link is only opened again, without leaving the partition.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -21,7 +20,7 @@ from ingest.classify import Classified, Classifier
 from ingest.event import Event
 from ingest.feed import Feed, Ground
 from ingest.metrics import IngestMetrics
-from ingest.source import SourceUnavailable, event_of
+from ingest.source import SourceUnavailable
 from ingest.stop_above import IntakeStopped, Stop, StopAbove, StopRule
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog
@@ -36,10 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a consumer is built of; `build` makes a new owner of its partition.
-
-    `read` makes plain events of what the source hands over.
-    """
+    """What a consumer is built of; `build` makes a new owner of its partition."""
 
     source: Feed
     standing: Ground
@@ -48,7 +44,6 @@ class Parts:
     build: Callable[[str], Partition]
     governor: Governor
     silent_seconds: float = 60.0
-    read: Callable[[str, Any], Event] = event_of
     stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
 
 
@@ -223,22 +218,21 @@ class Consumer:
         self._parts.metrics.stop(self.partition, stop.stream, stop.reason, stop.share)
         log.error("intake stopped", stream=stop.stream, why=stop.told())
 
-    async def take(self, owner: Partition, raws: Sequence[Any]) -> None:
+    async def take(self, owner: Partition, events: Sequence[Event]) -> None:
         """Append events, once there is room for them; hold them for ever if we leave before."""
         try:
-            async with self._taking, self._parts.governor.handling(len(raws), self._stop):
-                await self._append(owner, raws)
+            async with self._taking, self._parts.governor.handling(len(events), self._stop):
+                await self._append(owner, events)
         except Leaving:
             # Not appended, so nothing that comes after may be: wait here to be cancelled.
             await asyncio.Event().wait()
 
-    async def _append(self, owner: Partition, raws: Sequence[Any]) -> None:
+    async def _append(self, owner: Partition, events: Sequence[Event]) -> None:
         """Decode events and append them, a few megabytes a call."""
         await reached("receive")
         most = min(SLICE_BYTES, self._parts.governor.slice_bytes)
         slice_ = _Slice(owner, self._tally)
-        for raw in raws:
-            event = self._parts.read(self.partition, raw)
+        for event in events:
             if event.sequence_number <= slice_.upto:
                 continue  # a link that was opened again may repeat its last event
             if event.sequence_number > slice_.upto + 1:  # numbers have no gaps, unless
@@ -280,13 +274,13 @@ class _Link:
         self._consumer, self._owner = consumer, owner
         self._checked = False
 
-    async def arrived(self, raws: Sequence[Any]) -> None:
+    async def arrived(self, events: Sequence[Event]) -> None:
         """Take events; the first ones only once the hub has said that it is still the same."""
         with self._consumer.watchdog.working():
             if not self._checked:
                 await self._consumer.standing.same_hub()
                 self._checked = True
-            await self._consumer.take(self._owner, raws)
+            await self._consumer.take(self._owner, events)
 
 
 class _Slice:

@@ -1,10 +1,11 @@
 """What a consumer asks of where its events come from: the hub, or the store for those re-driven."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from batching.partition import Partition
-from ingest.source import PartitionFacts
+from ingest.event import Event
+from ingest.source import HubFacts, PartitionFacts
 
 
 class Feed(Protocol):
@@ -18,7 +19,7 @@ class Feed(Protocol):
         self,
         partition: str,
         after: Callable[[], int],
-        handler: Callable[[Sequence[Any]], Awaitable[None]],
+        handler: Callable[[Sequence[Event]], Awaitable[None]],
         *,
         at_most: int | None = None,
     ) -> None:
@@ -30,6 +31,18 @@ class Feed(Protocol):
 
     async def renew(self) -> None:
         """Ask anew from now on: whatever answered until now has fallen silent."""
+        ...
+
+
+class HubFeed(Feed, Protocol):
+    """A feed from the hub itself."""
+
+    async def facts(self) -> HubFacts:
+        """Tell which hub it is, and its partitions."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
         ...
 
 

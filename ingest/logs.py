@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TextIO
 
 import structlog
@@ -42,8 +42,7 @@ def configure(
     form: Literal["auto", "json", "console"],
     level: str,
     stream: TextIO | None = None,
-    *,
-    worker: int | None = None,
+    **about: object,
 ) -> None:
     """Send our own log lines and those of libraries to one place, in one form.
 
@@ -51,11 +50,11 @@ def configure(
         form: auto is console on a terminal and json elsewhere.
         level: debug, info, warning or error: the least that is said.
         stream: standard error if None.
-        worker: which of several workers this process is; every line of theirs says so.
+        about: what every line says of this process, such as which of several workers it is.
 
     """
     out = sys.stderr if stream is None else stream
-    shared = _shared(worker)
+    shared = _shared(about)
     console = form == "console" or (form == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(out)
@@ -80,9 +79,9 @@ def configure(
     )
 
 
-def _shared(worker: int | None) -> Sequence[Processor]:
+def _shared(about: Mapping[str, object]) -> Sequence[Processor]:
     def say_which(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return event if worker is None else {**event, "worker": worker}
+        return {**event, **about}
 
     return [
         structlog.contextvars.merge_contextvars,

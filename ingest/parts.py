@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,9 +37,12 @@ from batching.tenure import Rules
 from ingest.classify import Classifier
 from ingest.config import Settings
 from ingest.embedded_hub import EmbeddedHub
+from ingest.feed import HubFeed
 from ingest.launchers import Launchers
 from ingest.metrics import IngestMetrics
 from ingest.ownership.folder import FolderCheckpointStore
+from ingest.receiver.brief import Brief
+from ingest.receiver.remote import RemoteSource
 from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
 from ingest.settings.source import EventHubs, IotHub, connection_parts
 from ingest.source import HubAddress, Source, SourceUnavailable
@@ -85,7 +88,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     clock: SystemClock
-    source: Source
+    source: HubFeed
     partitions: tuple[str, ...]
     redis: Any
     root: BlobStore
@@ -266,7 +269,7 @@ async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Source, str]:
+async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[HubFeed, str]:
     """Give the source, and the namespace under which its data is kept."""
     chosen = settings.source.chosen
     if isinstance(chosen, EmbeddedHubSettings):
@@ -283,14 +286,35 @@ async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[Sourc
 
 async def _connect(
     settings: Settings, connection: str | None, namespace: str, stack: AsyncExitStack
-) -> Source:
-    credential = await _entra(stack) if connection is None else None
-    group = settings.source.chosen.consumer_group
-    address = HubAddress(_hub_name(settings), group, connection, namespace, credential)
+) -> HubFeed:
+    """Open the source, in a process of its own if that is set."""
+    if not settings.apart:
+        return await _near(settings, connection, namespace, stack)
+    receive, logs = settings.receive, settings.logs
+    address = _address(settings, connection, namespace)
+    source = RemoteSource(
+        Brief(address, receive.prefetch, receive.max_batch, logs.format, logs.level)
+    )
+    stack.push_async_callback(source.close)
+    return source
+
+
+async def _near(
+    settings: Settings, connection: str | None, namespace: str, stack: AsyncExitStack
+) -> HubFeed:
+    """Open the source in this process."""
+    address = _address(settings, connection, namespace)
+    if connection is None:
+        address = replace(address, credential=await _entra(stack))
     receive = settings.receive
     source = Source(address, prefetch=receive.prefetch, batch=receive.max_batch)
     stack.push_async_callback(source.close)
     return source
+
+
+def _address(settings: Settings, connection: str | None, namespace: str) -> HubAddress:
+    group = settings.source.chosen.consumer_group
+    return HubAddress(_hub_name(settings), group, connection, namespace)
 
 
 async def last_enqueued(settings: Settings) -> dict[str, int] | None:
@@ -304,11 +328,11 @@ async def last_enqueued(settings: Settings) -> dict[str, int] | None:
             found = await EmbeddedHub(settings.data / "hub", chosen).running()
             if found is None:
                 return None
-            source = await _connect(settings, found, EMBEDDED_NAMESPACE, stack)
+            source = await _near(settings, found, EMBEDDED_NAMESPACE, stack)
         else:
             secret = chosen.connection_string
             known = secret.get_secret_value() if secret is not None else None
-            source = await _connect(settings, known, _namespace(chosen), stack)
+            source = await _near(settings, known, _namespace(chosen), stack)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 partitions = (await source.facts()).partitions
@@ -339,7 +363,9 @@ async def _entra(stack: AsyncExitStack) -> AsyncTokenCredential:
     return await stack.enter_async_context(DefaultAzureCredential())
 
 
-async def _start(settings: Settings, source: Source, partitions: tuple[str, ...]) -> dict[str, int]:
+async def _start(
+    settings: Settings, source: HubFeed, partitions: tuple[str, ...]
+) -> dict[str, int]:
     """Give the first number that counts in a new store, by partition."""
     latest = settings.source.chosen.start == "latest"
     found = await asyncio.gather(*(source.partition(partition) for partition in partitions))

@@ -105,11 +105,6 @@ class RedriveSource:
         await self.check(partition, owner.acked)
 
 
-def as_it_is(_: str, event: Event) -> Event:
-    """Read an event that is one already, where those of the hub are the SDK's."""
-    return event
-
-
 def events_of(found: Redrive) -> list[Event]:
     """Give the events that an object holds."""
     return [_event(found, n, letter) for n, letter in enumerate(found.letters, found.first)]

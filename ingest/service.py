@@ -29,8 +29,7 @@ from ingest.http import HttpServer
 from ingest.hub_watch import HubWatch
 from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
-from ingest.redrive import RedriveSource, as_it_is
-from ingest.source import event_of
+from ingest.redrive import RedriveSource
 from ingest.standing import Standing
 
 HAND_OVER_SECONDS = 6.0  # of the drain: to release partitions and stop dispatching
@@ -214,7 +213,6 @@ class _Service:
             self.owner,
             parts.governor,
             float(parts.settings.receive.silent_after),
-            read=as_it_is if ours else event_of,
             # what comes back was set aside before: there is no hub to be emptied
             stop_rules={} if ours else parts.settings.stop_rules(),
         )

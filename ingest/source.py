@@ -27,7 +27,7 @@ CLOSE_SECONDS = 3.0
 GATHER_EVENTS, GATHER_SECONDS = 200, 0.02  # one append costs as much as fifty events in it
 ANSWER_SECONDS = 20.0
 _WHY = "Description: "
-Handler = Callable[[Sequence[EventData]], Awaitable[None]]
+Handler = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class SourceUnavailable(Transient):
@@ -160,7 +160,8 @@ class Source:
         Args:
             partition: its id.
             after: the number after which to begin, asked again at each opening.
-            handler: is awaited with each list of events; while it works, nothing more comes.
+            handler: is awaited with each list of events, in plain values; while it works,
+                nothing more comes.
             at_most: events that may be here and not through the handler, at least 2; bounds
                 what is fetched ahead and handed over at once below what was set.
 
@@ -169,7 +170,7 @@ class Source:
             Exception: whatever the handler raised.
 
         """
-        feed = _Feed(handler)
+        feed = _Feed(partition, handler)
         half = (at_most or 2 * max(self._prefetch, self._batch)) // 2
         # without repetitions: the SDK would open a broken link again by itself, at an offset that
         # means nothing in a hub that was created anew meanwhile, and nobody would ask
@@ -213,14 +214,14 @@ class Source:
 class _Feed:
     """Carries events to the handler, and the first trouble out of the SDK's callbacks."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler, self._left = handler, OPEN_EVENTS
+    def __init__(self, partition: str, handler: Handler) -> None:
+        self._partition, self._handler, self._left = partition, handler, OPEN_EVENTS
         self.trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def on_batch(self, _: PartitionContext, events: list[EventData]) -> None:
         if not self.trouble.done():
             try:
-                await self._handler(events)
+                await self._handler([event_of(self._partition, event) for event in events])
             except Exception as error:  # noqa: BLE001 `receive` raises it; the SDK only logs it
                 self._tell(error)
         self._left -= len(events)

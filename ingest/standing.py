@@ -12,9 +12,10 @@ from batching import names
 from batching.errors import PositionLost, Reattach, WrongHub
 from batching.model import LostReason, Store
 from batching.partition import Partition
+from ingest.feed import HubFeed
 from ingest.metrics import IngestMetrics
 from ingest.settings.source import OnLostPosition
-from ingest.source import HubFacts, PartitionFacts, Source
+from ingest.source import HubFacts, PartitionFacts
 
 LOOK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0)  # what a hub says of its end may be a moment old
 log = structlog.get_logger()
@@ -24,7 +25,7 @@ class Standing:
     """Asks the hub, and judges its answers by the store. Each call may raise SourceUnavailable."""
 
     def __init__(
-        self, source: Source, identity: Store, metrics: IngestMetrics, on_lost: OnLostPosition
+        self, source: HubFeed, identity: Store, metrics: IngestMetrics, on_lost: OnLostPosition
     ) -> None:
         self._source, self._identity = source, identity
         self._metrics, self._on_lost = metrics, on_lost

@@ -13,6 +13,7 @@ from batching.errors import SettingError
 from batching.policy import SealPolicy
 from batching.retention import Retention as PlainRetention
 from batching.runs.jobs import Job as PlainJob
+from ingest.cores import cores
 from ingest.decode.spec import StreamRules
 from ingest.sensors import DEVICE
 from ingest.settings.argo import Argo
@@ -38,6 +39,7 @@ from ingest.settings.stream import Stream
 from ingest.stop_above import StopRule
 from ingest.units import Duration, Kept, Size
 
+TWO = 2
 SHIPPED_FLOWS = {"SensorProcessingFlow": "sensor_processing_flow.py"}
 
 
@@ -131,6 +133,12 @@ class Receive(Part):
 
     prefetch: Count = Field(default=1_000, description="Events on their way at once.")
     max_batch: Count = Field(default=1_000, description="Events handed over at once.")
+    process: Literal["auto", "own", "same"] = Field(
+        default="auto",
+        description="Where events are received: in a process of its own, beside decoding and"
+        " appending, or in the same one. auto: its own where two cores or more may be used, and"
+        " `workers` is 1.",
+    )
     silent_after: Span = Field(
         default=Duration(60),
         description="A link that brings nothing for so long, although the hub has more, is opened"
@@ -235,6 +243,13 @@ class Settings(Part):
     def iot_hub(self) -> bool:
         """Tell whether devices may forge all but annotations."""
         return isinstance(self.source.chosen, IotHub)
+
+    @property
+    def apart(self) -> bool:
+        """Tell whether events are received in a process of its own."""
+        if self.receive.process == "auto":
+            return self.workers == 1 and cores() >= TWO
+        return self.receive.process == "own"
 
     @property
     def blobs_folder(self) -> Path | None:

@@ -14,11 +14,11 @@ from batching.errors import BatchError, NotDrained, Transient
 from ingest import logs
 from ingest.answers import Answers
 from ingest.config import Settings
+from ingest.line import Line, first_bytes
 from ingest.service import serve
 from ingest.stopping import leave_at_once, stop_on_signals
 from ingest.workers.brief import Brief, unpacked
 from ingest.workers.families import spelled
-from ingest.workers.line import Line, first_bytes
 
 FAILED, NOT_DRAINED = 2, 3  # exit codes, those of `headrace run`
 log = structlog.get_logger()

@@ -2,14 +2,12 @@
 
 import asyncio
 import itertools
-import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
 from batching.errors import BatchError, Transient
+from ingest.line import Line, spawn
 from ingest.workers.brief import Brief
-from ingest.workers.line import Line
 
 MODULE = "ingest.workers"
 
@@ -32,21 +30,8 @@ class Life:
     @classmethod
     async def begin(cls, brief: Brief) -> "Life":
         """Spawn a worker and give it its brief."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                MODULE,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C at the terminal is for the parent alone
-            )
-        life = cls(brief.number, process, await Line.over(ours))
-        with suppress(OSError):  # it has ended already, which `started` tells
-            await life._line.send_bytes(brief.packed())
-        return life
+        process, line = await spawn(MODULE, brief.packed())
+        return cls(brief.number, process, line)
 
     @property
     def pid(self) -> int:

@@ -7,18 +7,19 @@ import pytest
 from azure.eventhub import EventData
 from azure.eventhub.aio import EventHubProducerClient
 
+from ingest.event import Event
 from ingest.hub import Gate, HubServer, HubSettings
-from ingest.source import GATHER_SECONDS, HubAddress, Source, SourceUnavailable, event_of
+from ingest.source import GATHER_SECONDS, HubAddress, Source, SourceUnavailable
 
 MANY = 1_500
 
 
-async def taken(server: HubServer, count: int) -> list[list[EventData]]:
+async def taken(server: HubServer, count: int) -> list[list[Event]]:
     """Receive partition 0 from its beginning; give what each call of the handler got."""
-    calls: list[list[EventData]] = []
+    calls: list[list[Event]] = []
     enough = asyncio.Event()
 
-    async def handler(events: Sequence[EventData]) -> None:
+    async def handler(events: Sequence[Event]) -> None:
         calls.append(list(events))
         await asyncio.sleep(0.001)  # an append's answer from Redis
         if sum(map(len, calls)) >= count:
@@ -47,13 +48,13 @@ def served() -> HubServer:
 
 
 def test_a_busy_link_gives_many_events_at_once_all_of_them_and_in_order() -> None:
-    async def story() -> list[list[EventData]]:
+    async def story() -> list[list[Event]]:
         async with served() as server:
             await send(server, *(EventData(str(number)) for number in range(MANY)))
             return await taken(server, MANY)
 
     calls = asyncio.run(story())
-    assert [event.body_as_str() for call in calls for event in call] == list(map(str, range(MANY)))
+    assert [event.body.decode() for call in calls for event in call] == list(map(str, range(MANY)))
     assert len(calls) < MANY / 5, "each call is an append, which costs as much as many events"
     assert GATHER_SECONDS <= 0.05, "and nobody waits long for it"
 
@@ -77,12 +78,12 @@ def test_an_event_in_plain_values_is_what_was_sent() -> None:
     sent.message_id, sent.content_type = "id-1", "application/json"
     sent.properties = {"kind": "vibration", "size": 3, "raw": b"\xff"}
 
-    async def story() -> list[list[EventData]]:
+    async def story() -> list[list[Event]]:
         async with served() as server:
             await send(server, sent, EventData("bare"))
             return await taken(server, 2)
 
-    full, bare = (event_of("0", raw) for call in asyncio.run(story()) for raw in call)
+    full, bare = (event for call in asyncio.run(story()) for event in call)
     assert (full.sequence_number, bare.sequence_number) == (0, 1)
     assert (full.partition, full.body, bare.body) == ("0", b"body", b"bare")
     assert (full.message_id, full.content_type) == ("id-1", "application/json")

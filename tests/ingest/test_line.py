@@ -3,7 +3,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ingest.workers.line import Line, first_bytes
+from ingest.line import Line, first_bytes
 
 
 async def closed(*lines: Line) -> None:

@@ -1,4 +1,4 @@
-"""The line between a service and one of its workers: messages over a pair of sockets.
+"""The line between a process and one that it has started: messages over a pair of sockets.
 
 Nobody else has its ends, and the kernel closes them with their process, however it ends: so each
 side learns of the other's death by the line's end, and nothing is left behind to be cleaned up.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,7 @@ _HEAD = struct.Struct("!I")  # bytes of the message that follows
 
 
 class Line:
-    """One end of the line; messages are mappings of JSON values."""
+    """One end of the line; messages are bytes, or mappings of JSON values."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -37,28 +38,58 @@ class Line:
         await self.send_bytes(json.dumps(message).encode())
 
     async def send_bytes(self, body: bytes) -> None:
-        """Send bytes as they are, for who reads them by `first_bytes`.
+        """Send bytes as they are, for who reads them by `bodies` or `first_bytes`.
 
         Raises:
             OSError: the other side is gone.
 
         """
         async with self._sending:
-            self._writer.write(_HEAD.pack(len(body)) + body)
+            self._writer.writelines((_HEAD.pack(len(body)), body))
             await self._writer.drain()
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """Give what the other side sends, until it is gone."""
+        async for body in self.bodies():
+            yield json.loads(body)
+
+    async def bodies(self) -> AsyncIterator[bytes]:
+        """Give what the other side sends, as bytes, until it is gone."""
         with suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 (size,) = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
-                yield json.loads(await self._reader.readexactly(size))
+                yield await self._reader.readexactly(size)
 
     async def close(self) -> None:
         """Let go."""
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
+
+
+async def spawn(module: str, first: bytes) -> tuple[asyncio.subprocess.Process, Line]:
+    """Run a module of ours in a new process, with its end of a line as its argument.
+
+    Args:
+        module: its name; it takes the number of an open socket.
+        first: what it is told first, which it reads by `first_bytes`.
+
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,  # Ctrl-C at the terminal is for the parent alone
+        )
+    line = await Line.over(ours)
+    with suppress(OSError):  # it has ended already, which whoever waits for it is told
+        await line.send_bytes(first)
+    return process, line
 
 
 def first_bytes(end: socket.socket) -> bytes:
