@@ -81,9 +81,9 @@ class Service:
     """`headrace run` in a folder of its own, with an embedded Valkey and no flow."""
 
     def __init__(
-        self, folder: Path, hub: HubProcess, connection: str, shape: Shape, *, workers: int = 1
+        self, folder: Path, hub: HubProcess, connection: str, shape: Shape, **settings: Any
     ) -> None:
-        self._folder, self._hub, self._shape, self._workers = folder, hub, shape, workers
+        self._folder, self._hub, self._shape, self._settings = folder, hub, shape, settings
         folder.mkdir()
         self._log = folder / "service.log"
         environment = {**os.environ, "HEADRACE_EVENT_HUBS_CONNECTION": connection}
@@ -98,7 +98,7 @@ class Service:
     def _config(self) -> Path:
         path = self._folder / "headrace.yaml"
         with path.open("w") as file:
-            YAML().dump({**config(self._folder, self._shape), "workers": self._workers}, file)
+            YAML().dump({**config(self._folder, self._shape), **self._settings}, file)
         return path
 
     def wait_until_received(self) -> tuple[Spent, int]:
@@ -166,8 +166,8 @@ class Service:
         )
 
     def peak_bytes(self) -> int:
-        """Give the most memory that the service has had."""
-        return processes.peak_bytes(self.process.pid)
+        """Give the most memory that each process of the service has had, all added up."""
+        return sum(map(processes.peak_bytes, processes.tree(self.process.pid)))
 
     def proven(self) -> Report:
         """Stop the service, and verify what lies in its store.

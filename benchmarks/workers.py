@@ -1,7 +1,10 @@
-"""Two workers against one: events a second of a whole service that is `workers: 1` or `2`.
+"""More processes against one: events a second of a whole service that is one process or more.
+
+Three ways take turns: one worker of one process, two of them, and one worker that receives in a
+process of its own, as a service does by default where there are two cores.
 
 A hub holds many small events back until the service has opened every partition, then lets go:
-start-up is not measured. Each round of either ends when the last event is in a manifest, and
+start-up is not measured. Each round ends when the last event is in a manifest, and
 `verify` proves it. Hub and Valkey run on the same machine and want their part of its cores.
 """
 
@@ -11,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +28,12 @@ from benchmarks.place import START_SECONDS, BenchmarkFailed, Service, Spent
 SMALL, SAMPLES = "small", 2  # 150 B of JSON: about the size of W2's events
 MICRO = 1e6
 LOOK_SECONDS = 0.1  # each look takes time of the cores that are measured
+ONE_PROCESS = {"receive": {"process": "same"}}
+WAYS: dict[str, dict[str, Any]] = {
+    "workers_1": {"workers": 1, **ONE_PROCESS},
+    "workers_2": {"workers": 2, **ONE_PROCESS},
+    "receiver": {"workers": 1, "receive": {"process": "own"}},
+}
 EXAMPLE = """
 Examples:
 
@@ -37,12 +46,12 @@ Examples:
 def workers(
     *,
     events: Annotated[int, typer.Option(min=1, help="Events of each round.")] = 100_000,
-    repeat: Annotated[int, typer.Option(min=1, help="How often both are measured.")] = 5,
+    repeat: Annotated[int, typer.Option(min=1, help="How often all are measured.")] = 5,
     partitions: Annotated[int, typer.Option(min=2, help="Partitions of the hub.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="A few events, once.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
 ) -> None:
-    """Measure events a second and processor time of a service of two workers and of one."""
+    """Measure events a second and processor time of a service of one process and of more."""
     count, times = (load.QUICK, 1) if quick else (events, repeat)
     with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
         figures = measure(Path(place), count, times, partitions)
@@ -50,7 +59,7 @@ def workers(
 
 
 def measure(place: Path, events: int, repeat: int, partitions: int = 2) -> Figures:
-    """Run a service of one worker and of two in turn, on the same events."""
+    """Run a service in each way in turn, on the same events."""
     figures = Figures()
     whole = -(-events // load.CHUNKS_A_BATCH) * load.CHUNKS_A_BATCH
     shape = Shape(SMALL, SAMPLES, whole)
@@ -60,21 +69,24 @@ def measure(place: Path, events: int, repeat: int, partitions: int = 2) -> Figur
         asyncio.run(load.fill(connection, shape, partitions))
         for run in range(repeat):
             rates = {}
-            for count in (1, 2) if run % 2 else (2, 1):
-                print(f"run {run + 1} of {repeat}, workers: {count}", file=sys.stderr, flush=True)
-                spent = _round(place / f"{count}-{run}", hub, connection, shape, count)
-                rates[count] = shape.events / spent.wall
-                _note(figures, f"workers_{count}", shape.events, spent)
-            figures.add("workers_2/workers_1", "times", rates[2] / rates[1])
+            for way in list(WAYS) if run % 2 else reversed(WAYS):
+                print(f"run {run + 1} of {repeat}, {way}", file=sys.stderr, flush=True)
+                spent = _round(place / f"{way}-{run}", hub, connection, shape, WAYS[way])
+                rates[way] = shape.events / spent.wall
+                _note(figures, way, shape.events, spent)
+            for way in ("workers_2", "receiver"):
+                figures.add(f"{way}/workers_1", "times", rates[way] / rates["workers_1"])
     finally:
         hub.end()
     return figures
 
 
-def _round(folder: Path, hub: HeldHub, connection: str, shape: Shape, workers: int) -> Spent:
+def _round(
+    folder: Path, hub: HeldHub, connection: str, shape: Shape, settings: dict[str, Any]
+) -> Spent:
     """Let a service read it all; tell what that took."""
     hub.hold()
-    service = Service(folder, hub, connection, shape, workers=workers)
+    service = Service(folder, hub, connection, shape, **settings)
     try:
         _wait_until_ready(service, folder)
         hub.let_go()

@@ -42,7 +42,7 @@ def test_the_whole_path_is_measured_against_both_bare_loops(tmp_path: Path) -> N
 
 def test_two_workers_are_measured_against_one(tmp_path: Path) -> None:
     found = figures("benchmarks.workers", "--folder", str(tmp_path))
-    for workers in ("workers_1", "workers_2"):
+    for workers in ("workers_1", "workers_2", "receiver"):
         assert found[f"{workers}.events_per_second"]["median"] > 0
         assert found[f"{workers}.cpu"]["median"] > 10
     one, two = (found[f"workers_{n}.events_per_second"]["runs"][0] for n in (1, 2))

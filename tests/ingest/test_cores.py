@@ -5,6 +5,9 @@ import pytest
 
 from ingest import cores as module
 from ingest.cores import cores
+from ingest.settings import service as settings_module
+from ingest.settings.service import Settings
+from tests.end_to_end.plant import stream
 
 MANY = 64
 
@@ -40,3 +43,22 @@ def test_and_one_of_version_1(files: dict[str, Path], quota: str, found: float) 
     files["_QUOTA_1"].write_text(f"{quota}\n")
     files["_PERIOD_1"].write_text("100000\n")
     assert cores() == found
+
+
+@pytest.mark.parametrize(
+    ("free", "workers", "process", "apart"),
+    [
+        (2.0, 1, "auto", True),
+        (1.9, 1, "auto", False),
+        (8.0, 2, "auto", False),
+        (1.0, 1, "own", True),
+        (8.0, 3, "own", True),
+        (8.0, 1, "same", False),
+    ],
+)
+def test_the_receiver_has_a_process_of_its_own_where_that_is_of_use(
+    free: float, workers: int, process: str, *, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "cores", lambda: free)
+    plain = {"streams": {"motion": stream()}, "workers": workers, "receive": {"process": process}}
+    assert Settings.model_validate(plain).apart is apart
