@@ -6,7 +6,7 @@ winner, drops what it covers and plans again under the next number.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -18,16 +18,17 @@ from batching.errors import CorruptObject, Reattach
 from batching.failpoints import reached
 from batching.identity import check_identity
 from batching.layout import Plan, StreamFormat, lay_out
+from batching.limits.making import PEEK_BYTES, Making
 from batching.lost import lost_entry
 from batching.metrics import BatchingMetrics
 from batching.model import Entry, EntryKind, LostReason, Manifest
-from batching.names import DEAD_STREAM
+from batching.names import DEAD_STREAM, Key
 from batching.parking.reads import Fronts, Gone, read_pieces
 from batching.ports import Buffer, Clock, SealedBuffer
 from batching.retry import answered
 from batching.view import NO_INDEXES, Indexes, Log, View, carried
 
-PEEK_BYTES, PEEK_BUFFERS = 16 * 2**20, 1_000
+PEEK_BUFFERS = 1_000
 log = structlog.get_logger()
 
 
@@ -44,19 +45,26 @@ class Committer:
         formats: Mapping[str, StreamFormat],
         writer: str,
         compression: str | None = None,
+        making: Making | None = None,
     ) -> None:
+        self._making = making or Making()
         self._log, self._buffer, self._clock, self._metrics = record, buffer, clock, metrics
         self._writer = writer
         self._lay_out = partial(lay_out, record, formats=formats, compression=compression)
 
     async def commit(
-        self, view: View, *, max_bytes: int = PEEK_BYTES, upto: int | None = None
+        self,
+        view: View,
+        *,
+        waiting: Callable[[], int] = lambda: PEEK_BYTES,
+        upto: int | None = None,
     ) -> int:
         """Commit the oldest sealed buffers; give how many were there.
 
         Args:
             view: what is known of the log.
-            max_bytes: of buffers in one manifest.
+            waiting: gives how many bytes are sealed, about: one manifest takes no more than fit
+                beside those in the making.
             upto: touch nothing that ends beyond this number: another process wrote it.
 
         Raises:
@@ -64,28 +72,38 @@ class Committer:
             CorruptBuffer: a chunk in the buffer cannot be read.
 
         """
-        sealed = await answered(lambda: self._buffer.peek(max_bytes, PEEK_BUFFERS))
-        if not sealed:
-            return 0
-        if upto is not None and any(buffer.last > upto for buffer in sealed):
-            raise Reattach(f"another process appends, beyond number {upto}")
-        await reached("peek")
-        learned = False
-        while True:
-            fronts = await self._in_front(view, sealed)
-            plan = await asyncio.to_thread(self._lay_out, view, sealed, fronts)
-            if plan.entries:
-                await self.create(view, plan)
-                learned = True
-            elif learned or not await self.learn(view):
-                break
-            else:
-                learned = True
-        done = [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
-        await reached("ack.before")
-        await answered(lambda: self._buffer.ack(done, view.next - 1))
-        await reached("ack.after")
-        return len(sealed)
+        done = await answered(lambda: self._make_durable(view, waiting, upto))
+        if done:
+            await reached("ack.before")
+            await answered(lambda: self._buffer.ack(done, view.next - 1))
+            await reached("ack.after")
+        return len(done)
+
+    async def _make_durable(
+        self, view: View, waiting: Callable[[], int], upto: int | None
+    ) -> list[tuple[int, Key, int]]:
+        """Read sealed buffers and make them durable; give what is to be acknowledged.
+
+        Who gets no answer from Redis gives its room to others meanwhile, whose Redis may be well.
+        """
+        async with self._making.room(waiting) as size:
+            sealed = await self._buffer.peek(size, PEEK_BUFFERS)
+            if not sealed:
+                return []
+            if upto is not None and any(buffer.last > upto for buffer in sealed):
+                raise Reattach(f"another process appends, beyond number {upto}")
+            await reached("peek")
+            learned = False
+            while True:
+                fronts = await self._in_front(view, sealed)
+                plan = await asyncio.to_thread(self._lay_out, view, sealed, fronts)
+                if plan.entries:
+                    await self.create(view, plan)
+                    learned = True
+                elif learned or not await self.learn(view):
+                    return [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
+                else:
+                    learned = True
 
     async def declare_lost(self, view: View, first: int, last: int, reason: LostReason) -> bool:
         """Make the log say that first..last are lost; False if it said so already.

@@ -1,14 +1,19 @@
 """Python itself, set for a process that keeps many small things and commits beside its loop."""
 
+import ctypes
 import gc
 import sys
+from contextlib import suppress
 
 YOUNG, MIDDLE, OLD = 10_000, 50, 100  # new objects, then collections, before one looks further
 SWITCH_SECONDS = 0.0005
+_M_ARENA_MAX = -8  # of glibc's mallopt
 
 
 def settle() -> None:
-    """Set the collector of cycles and how often threads take turns; call it once.
+    """Set the collector of cycles, how threads take turns, and who gives memory.
+
+    Call it once, when modules and settings are loaded and there are no threads yet.
 
     Each open batch is a few objects that live for minutes and are in no cycle; with Python's
     defaults a fifth of the time of an append goes into looking at them again and again. So what
@@ -23,3 +28,18 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _share_memory()
+
+
+def _share_memory() -> None:
+    """Let all threads, and Arrow if it is loaded, take memory from one heap.
+
+    Commits are laid out by some threads in turn. With a heap for each, and another for each in
+    Arrow's own allocator, what one has given back is there for no other, and hardly ever goes
+    back to the system: it was half of a busy service. One thread runs Python at a time, so there
+    is little to be gained by having more.
+    """
+    if (arrow := sys.modules.get("pyarrow")) is not None:
+        arrow.set_memory_pool(arrow.system_memory_pool())
+    with suppress(AttributeError, OSError):  # not the GNU C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -58,6 +58,7 @@ class Partition:
             formats=rules.formats,
             writer=writer,
             compression=rules.compression,
+            making=hooks.governor.making,
         )
         self._tenure = tenure = Tenure(record, buffer, clock, metrics, rules=rules, hooks=hooks)
         self._parker = Parker(tenure, self._committer)

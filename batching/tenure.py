@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from batching.commit import PEEK_BYTES
 from batching.horizon import Horizon
 from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.limits.holding import Holding
+from batching.limits.making import PEEK_BYTES
 from batching.metrics import BatchingMetrics
 from batching.names import DEAD_STREAM, IGNORED_STREAM
 from batching.parking.replay import Replay, ReplayBound

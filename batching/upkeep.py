@@ -7,10 +7,11 @@ that bounds what a lost Redis would make the service read again.
 import asyncio
 
 from batching import names
-from batching.commit import PEEK_BYTES, Committer
+from batching.commit import Committer
 from batching.errors import Reattach
 from batching.failpoints import reached
 from batching.identity import check_identity
+from batching.limits.making import PEEK_BYTES
 from batching.model import Position, dump
 from batching.parking.parker import Parker
 from batching.ports import Low
@@ -86,8 +87,11 @@ class Upkeep:
             CorruptBuffer: a chunk in Redis cannot be read: wipe, and attach again.
 
         """
-        if await self._committer.commit(self._tenure.view, upto=upto):
+        if await self._committer.commit(self._tenure.view, waiting=self._waiting, upto=upto):
             self._hooks.committed()
+
+    def _waiting(self) -> int:
+        return self._tenure.holding.waiting().size_bytes
 
     async def _low(self) -> Low:
         acked = self._tenure.acked  # before the call: an append may be answered meanwhile

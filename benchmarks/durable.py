@@ -31,7 +31,6 @@ async def durable(path: Path, out: Path, threshold: int) -> dict[str, float]:
     async with opened(out, rules(threshold), partitions=PARTITIONS) as bench:
         for owner in bench.owners:
             await owner.attach()
-        interpreter.settle()
         before = await bench.valkey()
         cost = Cost()
         await through(bench.owners, path)
@@ -87,6 +86,7 @@ def main() -> None:
     """Run it and print what it cost."""
     wish = arguments(__doc__)
     silent()
+    interpreter.settle()
     print(json.dumps(asyncio.run(durable(wish.events, wish.out, wish.threshold))))
 
 

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from batching.errors import Leaving
 from batching.limits.holding import Holding
+from batching.limits.making import Making
 from batching.limits.metrics import PressureMetrics
 from batching.limits.pressure import (
     HIGH,
@@ -73,6 +74,7 @@ class Governor:
     ) -> None:
         self._bounds = bounds or Bounds()
         self._metrics = metrics or PressureMetrics(CollectorRegistry())
+        self.making = Making()
         self._members: dict[str, Holding] = {}
         self._coming, self._in_flight = Amount(), 0
         self._appends: deque[_Ticket] = deque()
@@ -131,6 +133,10 @@ class Governor:
         held = sum_of(member.open().plus(member.waiting()) for member in members)
         return held.plus(self._coming)
 
+    def sealed(self) -> Amount:
+        """Give what is sealed and waits for its manifest, over all partitions."""
+        return sum_of(member.waiting() for member in self._members.values())
+
     # Room
 
     @asynccontextmanager
@@ -177,7 +183,7 @@ class Governor:
         held, bounds = self.held(), self.bounds
         if strained(held.plus(wanted()), bounds):
             self._relieve(wanted(), bounds)
-        cause = binding(held, wanted(), bounds)
+        cause = binding(held, self.sealed(), wanted(), bounds)
         full = cause is Limit.OPEN_BYTES and self._ceiling is not None
         return Limit.REDIS_FULL if full else cause
 
@@ -259,6 +265,7 @@ class Governor:
         held, bounds = self.held(), self.bounds
         used = {
             Limit.OPEN_BYTES: (held.size_bytes, bounds.open_bytes),
+            Limit.SEALED_BYTES: (self.sealed().size_bytes, bounds.sealed_bytes),
             Limit.OPEN_SENSORS: (held.batches, bounds.open_sensors),
             Limit.IN_FLIGHT: (self._in_flight, bounds.in_flight_events),
         }

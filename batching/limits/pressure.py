@@ -21,6 +21,7 @@ class Limit(StrEnum):
     """Why the intake waits; log lines and metric labels share it with the settings."""
 
     OPEN_BYTES = "open_bytes"
+    SEALED_BYTES = "sealed_bytes"
     OPEN_SENSORS = "open_sensors"
     IN_FLIGHT = "in_flight_events"
     REDIS_FULL = "redis_full"
@@ -31,16 +32,18 @@ class Bounds:
     """What one process may hold, over all its partitions.
 
     `open_bytes` and `open_sensors` count encoded bytes and batches in Redis, open ones and
-    sealed ones that wait for their manifest; `in_flight_events` those received and not appended.
+    sealed ones that wait for their manifest; `sealed_bytes` only the latter; `in_flight_events`
+    those received and not appended.
     """
 
     open_bytes: int = 512 * 2**20
     open_sensors: int = 200_000
     in_flight_events: int = 50_000
+    sealed_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
         """Check that something fits."""
-        for name in ("open_bytes", "open_sensors", "in_flight_events"):
+        for name in ("open_bytes", "open_sensors", "in_flight_events", "sealed_bytes"):
             if getattr(self, name) <= 0:
                 raise SettingError(f"limits.{name} must be above zero, got {getattr(self, name)}")
 
@@ -50,6 +53,7 @@ class Bounds:
             max(1, self.open_bytes // processes),
             max(1, self.open_sensors // processes),
             max(1, self.in_flight_events // processes),
+            max(1, self.sealed_bytes // processes),
         )
 
 
@@ -88,13 +92,23 @@ def within(bounds: Bounds, redis_bytes: int | None) -> Bounds:
     )
 
 
-def binding(held: Amount, wanted: Amount, bounds: Bounds) -> Limit | None:
+def binding(held: Amount, sealed: Amount, wanted: Amount, bounds: Bounds) -> Limit | None:
     """Name the bound that `wanted` would exceed beside what is held; None if it may come.
 
-    Something larger than a bound comes when nothing else is held.
+    Something larger than a bound comes when nothing else is held. What an append will seal is
+    not known here, so that the bound on what is sealed may be exceeded by that.
+
+    Args:
+        held: all that is open, sealed or coming.
+        sealed: of that, what waits for its manifest.
+        wanted: what is to be appended.
+        bounds: of the process.
+
     """
     if held.batches == 0:
         return None
+    if sealed.size_bytes > bounds.sealed_bytes:
+        return Limit.SEALED_BYTES
     if held.size_bytes + wanted.size_bytes > bounds.open_bytes:
         return Limit.OPEN_BYTES
     if held.batches + wanted.batches > bounds.open_sensors:

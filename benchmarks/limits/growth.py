@@ -162,7 +162,7 @@ def _opened(folder: Path, partitions: int = 1) -> AbstractAsyncContextManager[Be
         {"open": form, "busy": form},
         replay_bound=ReplayBound(NEVER, NEVER * 10**9),
     )
-    bounds = Bounds(NEVER, NEVER, NEVER)
+    bounds = Bounds(NEVER, NEVER, NEVER, NEVER)
     return opened(folder, rules, partitions=partitions, bounds=bounds)
 
 

@@ -146,7 +146,7 @@ async def _walk(folder: Path, sensors: int, *, idle: bool) -> list[State]:
         replay_bound=ReplayBound(NEVER, NEVER * 10**9),
     )
     states = []
-    async with opened(folder, rules, bounds=Bounds(NEVER, NEVER, NEVER)) as bench:
+    async with opened(folder, rules, bounds=Bounds(NEVER, NEVER, NEVER, NEVER)) as bench:
         await bench.owner.attach()
         step, data = sensors // STEPS, 0
         for begin in range(0, step * STEPS, step):

@@ -40,7 +40,6 @@ def run(
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     settings = load(config, os.environ)
     logs.configure(settings.logs.format, settings.logs.level)
-    interpreter.settle()
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -48,10 +47,12 @@ def run(
         if settings.workers == 1:
             from ingest.service import serve
 
+            interpreter.settle()
             await serve(settings, stop)
         else:  # who only keeps workers needs no SDK: half a second and 30 MiB
             from ingest.workers.pack import supervise
 
+            interpreter.settle()
             await supervise(settings, stop)
 
     try:

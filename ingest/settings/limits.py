@@ -20,6 +20,11 @@ class Limits(Part):
         description="Encoded bytes in Redis: open batches, and sealed ones that wait for their"
         " manifest. Lowered to half of what Redis may take.",
     )
+    sealed_bytes: Bytes = Field(
+        default=Size(32 * 2**20),
+        description="Of these, sealed ones that wait: above it the intake waits until manifests"
+        " are made. More lets Redis take more while the store is slow.",
+    )
     open_sensors: Count = Field(
         default=200_000,
         description="Batches in Redis, open and waiting; each takes 1 kB here and 640 B there"
@@ -33,4 +38,6 @@ class Limits(Part):
 
     def bounds(self) -> Bounds:
         """Give what the governor takes."""
-        return Bounds(int(self.open_bytes), self.open_sensors, self.in_flight_events)
+        return Bounds(
+            int(self.open_bytes), self.open_sensors, self.in_flight_events, int(self.sealed_bytes)
+        )

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from batching import failpoints
+from batching import failpoints, interpreter
 from batching.errors import BatchError, NotDrained, Transient
 from ingest import logs
 from ingest.answers import Answers
@@ -129,6 +129,7 @@ def main() -> int:
     brief = unpacked(body)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     logs.configure(brief.settings.logs.format, brief.settings.logs.level, worker=brief.number)
+    interpreter.settle()
     return asyncio.run(work(brief, end))
 
 

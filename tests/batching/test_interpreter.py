@@ -1,5 +1,8 @@
+import platform
 import subprocess
 import sys
+
+import pytest
 
 SETTLED = """
 import gc, sys
@@ -21,3 +24,33 @@ assert sum(gone) >= 1, gone
 
 def test_what_is_there_is_left_alone_and_new_cycles_are_still_found() -> None:
     subprocess.run([sys.executable, "-c", SETTLED], check=True)  # a process of its own: it stays so
+
+
+MEMORY = """
+import re, threading
+from pathlib import Path
+import pyarrow as pa
+from batching import interpreter
+interpreter.settle()
+assert pa.default_memory_pool().backend_name == "system"
+held, done = [], threading.Barrier(5)
+def take():
+    held.append([bytearray(100_000) for _ in range(10)])
+    done.wait()
+    done.wait()
+def aligned():  # a thread's heap begins at a multiple of 64 MiB
+    begins = re.findall("^([0-9a-f]+)-", Path("/proc/self/maps").read_text(), re.MULTILINE)
+    return {begin for begin in begins if int(begin, 16) % 2**26 == 0}
+before = aligned()
+threads = [threading.Thread(target=take) for _ in range(4)]
+for thread in threads: thread.start()
+done.wait()
+heaps = aligned() - before
+done.wait()
+assert not heaps, heaps
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of threads are the GNU's")
+def test_threads_and_arrow_take_memory_from_one_heap() -> None:
+    subprocess.run([sys.executable, "-c", MEMORY], check=True)

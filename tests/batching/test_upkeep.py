@@ -1,12 +1,15 @@
 """Commits and the checkpoint, with two owners, lost manifests and replaced stores."""
 
+import asyncio
+
 import pytest
 
 from batching import names
 from batching.adapters.redis_buffer import RedisBuffer, prefix
-from batching.errors import CorruptBuffer, Reattach, WrongStore
+from batching.errors import BufferUnavailable, CorruptBuffer, Reattach, WrongStore
+from batching.limits.making import PEEK_BYTES
 from batching.policy import SealPolicy
-from batching.ports import OpenBuffer
+from batching.ports import OpenBuffer, SealedBuffer
 from tests.batching.conftest import Bench, checked, sealed
 
 
@@ -182,6 +185,35 @@ def test_a_drain_up_to_a_number_leaves_alone_what_another_process_appended(play)
         await new.drain()
         await new.drain(upto=2)
         assert await sealed(bench) == [("a", 0, 2, "drain")]
+        await checked(bench)
+
+    play(story)
+
+
+def test_who_gets_no_answer_from_redis_leaves_the_room_to_other_commits(play, monkeypatch) -> None:
+    """Their Redis may be well: partitions lie in different slots of a cluster."""
+
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=2)
+        owner = await bench.attached()
+        await bench.feed(owner, 0)
+        peek, asked, well = RedisBuffer.peek, asyncio.Event(), asyncio.Event()
+
+        async def silent(self: RedisBuffer, *bounds: int) -> list[SealedBuffer]:
+            asked.set()
+            if not well.is_set():
+                raise BufferUnavailable("no answer")
+            return await peek(self, *bounds)
+
+        monkeypatch.setattr(RedisBuffer, "peek", silent)
+        committing = asyncio.create_task(owner.upkeep.commit_sealed())
+        await asked.wait()
+        room = bench.governor.making.room
+        async with asyncio.timeout(20), room(lambda: PEEK_BYTES), room(lambda: PEEK_BYTES):
+            assert not committing.done()  # nobody else could be beside both
+        well.set()
+        await committing
+        assert [(a, b) for _, a, b, _ in await sealed(bench)] == [(0, 0)]
         await checked(bench)
 
     play(story)

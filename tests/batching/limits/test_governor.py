@@ -18,6 +18,7 @@ from batching.limits.pressure import Amount, Bounds
 from batching.model import Element, Entry
 from batching.names import Key
 from batching.partition import Partition, halves
+from batching.policy import SealPolicy
 from batching.verify import Report, verify
 from tests.batching.conftest import Bench
 
@@ -139,6 +140,31 @@ def test_the_intake_waits_for_a_slow_store_and_then_goes_on(play) -> None:
         assert metrics.paused_seconds.labels("open_bytes")._value.get() > 0
         report = await finished(bench)
         assert report.batched == 80
+
+    play(story)
+
+
+def test_the_intake_waits_while_more_is_sealed_than_may_wait(play) -> None:
+    async def story(bench: Bench) -> None:
+        metrics = bounded(bench, sealed_bytes=10 * SIZE)
+        bench.policy = SealPolicy(max_samples=1)
+        owner = await bench.attached()
+
+        async def all_in() -> None:
+            for n in range(80):
+                await owner.append([bench.element(n, f"s{n % 7}", 1)], n, bench.clock.now)
+
+        async with at_work(owner, store=False):
+            sending = asyncio.create_task(all_in())
+            await until(lambda: metrics.pauses.labels("sealed_bytes")._value.get() == 1)
+            assert 10 * SIZE < bench.governor.sealed().size_bytes <= 12 * SIZE
+            assert bench.governor.waiting  # so a commit does not linger
+            bench.governor.look()
+            assert metrics.used.labels("sealed_bytes")._value.get() > 10 * SIZE
+        async with at_work(owner):
+            await sending
+        assert {e.reason for e in await entries(bench)} == {"max_samples"}  # nothing sealed early
+        assert (await finished(bench)).batched == 80
 
     play(story)
 

@@ -23,7 +23,9 @@ from batching.limits.pressure import (
 from batching.names import Key
 
 sizes = st.integers(0, 300)
-bounds = st.builds(Bounds, st.integers(1, 1_000), st.integers(1, 40), st.just(1))
+bounds = st.builds(
+    Bounds, st.integers(1, 1_000), st.integers(1, 40), st.just(1), st.integers(1, 1_000)
+)
 amounts = st.builds(Amount, st.integers(0, 1_500), st.integers(0, 50))
 
 
@@ -103,7 +105,8 @@ class Process:
     def append(self, sensor: str, size: int) -> bool:
         self.relieve(Amount(size, sensor not in self.open))
         wanted = Amount(size, sensor not in self.open)  # it may have been sealed just now
-        if binding(self.held(), wanted, self.limits) is not None:
+        waiting = Amount(sum(self.sealed), len(self.sealed))
+        if binding(self.held(), waiting, wanted, self.limits) is not None:
             return False
         self.open[sensor] = self.open.get(sensor, 0) + size
         return True
@@ -134,11 +137,17 @@ def test_everything_comes_in_at_last_and_no_more_is_held_than_may_be(
 
 
 def test_what_is_larger_than_everything_comes_when_nothing_else_is_there() -> None:
-    limits = Bounds(10, 10, 10)
-    assert binding(Amount(), Amount(99, 1), limits) is None
-    assert binding(Amount(1, 1), Amount(99, 1), limits) is Limit.OPEN_BYTES
-    assert binding(Amount(1, 10), Amount(1, 1), limits) is Limit.OPEN_SENSORS
-    assert binding(Amount(1, 10), Amount(9, 0), limits) is None
+    limits, none = Bounds(10, 10, 10), Amount()
+    assert binding(Amount(), none, Amount(99, 1), limits) is None
+    assert binding(Amount(1, 1), none, Amount(99, 1), limits) is Limit.OPEN_BYTES
+    assert binding(Amount(1, 10), none, Amount(1, 1), limits) is Limit.OPEN_SENSORS
+    assert binding(Amount(1, 10), none, Amount(9, 0), limits) is None
+
+
+def test_nothing_comes_while_more_is_sealed_than_may_wait() -> None:
+    limits = Bounds(sealed_bytes=10)
+    assert binding(Amount(50, 2), Amount(10, 1), Amount(1, 1), limits) is None
+    assert binding(Amount(50, 2), Amount(11, 1), Amount(1, 1), limits) is Limit.SEALED_BYTES
 
 
 def test_bounds_are_lowered_to_what_redis_has() -> None:
@@ -149,7 +158,7 @@ def test_bounds_are_lowered_to_what_redis_has() -> None:
     assert small == Bounds(500_000, 1_000_000 // 4 // BATCH_BYTES, 10)
 
 
-@pytest.mark.parametrize("name", ["open_bytes", "open_sensors", "in_flight_events"])
+@pytest.mark.parametrize("name", ["open_bytes", "open_sensors", "in_flight_events", "sealed_bytes"])
 def test_a_bound_of_nothing_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(SettingError, match=f"limits.{name}"):
         Bounds(**{name: 0})

@@ -37,7 +37,7 @@ def test_a_worker_gets_the_settings_as_they_were_read_secrets_too(tmp_path: Path
 
 
 def test_each_worker_has_an_equal_part_of_every_limit() -> None:
-    whole = Bounds(open_bytes=1_000, open_sensors=100, in_flight_events=10)
+    whole = Bounds(open_bytes=1_000, open_sensors=100, in_flight_events=10, sealed_bytes=50)
     assert whole.divided(1) == whole
-    assert whole.divided(3) == Bounds(333, 33, 3)
-    assert Bounds(1, 1, 1).divided(64) == Bounds(1, 1, 1)
+    assert whole.divided(3) == Bounds(333, 33, 3, 16)
+    assert Bounds(1, 1, 1, 1).divided(64) == Bounds(1, 1, 1, 1)
