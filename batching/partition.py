@@ -6,6 +6,7 @@ that does not continue the last one, and a manifest can be created only once. Wh
 remembers may be wrong at any time; then it is dropped and read again (`Reattach`).
 """
 
+import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from batching.ports import AppendAnswer, Appended, Buffer, Clock, OpenBuffer
 from batching.retry import answered
 from batching.sealing import Sealing
 from batching.states import Planned, States
-from batching.tenure import Hooks, Rules, Tenure
+from batching.tenure import PAGE, Hooks, Rules, Tenure
 from batching.upkeep import Upkeep
 from batching.view import Log, View
 
@@ -104,13 +105,13 @@ class Partition:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
         found = await self._without_durable()
-        opened = {buffer.key for buffer in found}
+        opened = {buffer.key for buffer in found} if len(self.view.pieces) else set()
         missing = [key for key in self.view.pieces.keys() if key not in opened]  # noqa: SIM118
         shells = await self._parker.restore(self.view, missing)
         known = self.view.checkpoint, self.view.next - 1
         tenure.acked = await answered(partial(self._buffer.attach, *known))
         await reached("attach.raised")
-        self._states.reset(found)
+        await tenure.believe(found)
         self._states.believe(shells)
         if len(shells) < len(missing):  # another owner was here, or an answer was lost
             await self._read_states()
@@ -134,7 +135,9 @@ class Partition:
     async def _without_durable(self) -> list[OpenBuffer]:
         """Give the open buffers, but for those that came back and hold only durable events."""
         kept = []
-        for found in await answered(self._buffer.opened):
+        for at, found in enumerate(await answered(self._buffer.opened)):
+            if at % PAGE == 0:
+                await asyncio.sleep(0)  # there may be a million
             mark = self.view.mark(found.key)
             if found.last > mark or self.view.pieces.has(found.key):
                 kept.append(found)
@@ -145,7 +148,7 @@ class Partition:
         return kept
 
     async def _read_states(self) -> None:
-        self._states.reset(await answered(self._buffer.opened))
+        await self._tenure.believe(await answered(self._buffer.opened))
 
     def leave(self) -> None:
         """Let who waits for room give up, and let `commit_forever` end with what is sealed."""

@@ -148,9 +148,16 @@ class States:
 
     def reset(self, found: Iterable[OpenBuffer]) -> None:
         """Believe what Redis says."""
-        self._open = {b.key: (b.items, _state(b)) for b in found}
-        self._open_bytes = sum(state.size_bytes for _, state in self._open.values())
-        self._due.reset(self._open)
+        self._open, self._open_bytes = {}, 0
+        self._due.reset(())
+        self.found(found)
+
+    def found(self, some: Iterable[OpenBuffer]) -> None:
+        """Believe what Redis says of some more buffers, of which nothing was believed."""
+        for each in some:
+            self._open[each.key] = each.items, _state(each)
+            self._open_bytes += each.size_bytes
+            self._due.add(each.key)
 
     def next_due_ns(self) -> int | None:
         """Give the earliest due time of an open buffer."""

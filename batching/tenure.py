@@ -18,11 +18,12 @@ from batching.metrics import BatchingMetrics
 from batching.names import DEAD_STREAM, IGNORED_STREAM
 from batching.parking.replay import Replay, ReplayBound
 from batching.policy import SealPolicy
-from batching.ports import Buffer, Clock
+from batching.ports import Buffer, Clock, OpenBuffer
 from batching.retention import Retention
 from batching.states import States
 from batching.view import Log, View
 
+PAGE = 2_000  # open buffers, a few milliseconds
 HOUSEKEEPING_POLICY = SealPolicy(max_samples=None, max_age_ns=60 * 10**9)
 
 
@@ -82,6 +83,18 @@ class Tenure:
         self.appending = asyncio.Lock()  # held by whatever changes open buffers, and so the states
         self.leaving = asyncio.Event()
         self.draining = False  # a commit waits for no bundle to gather
+
+    async def believe(self, found: list[OpenBuffer]) -> None:
+        """Believe what Redis says is open; the list is empty afterwards.
+
+        Page by page, since to take in a million, or to let go of them, holds the loop for long.
+        Nothing may be appended or sealed meanwhile.
+        """
+        self.states.reset(())
+        while found:
+            self.states.found(found[-PAGE:])
+            del found[-PAGE:]
+            await asyncio.sleep(0)
 
     def hub_now_ns(self) -> int:
         """Give the hub's time, as far as it is known."""

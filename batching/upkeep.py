@@ -166,7 +166,7 @@ class Upkeep:
         async with tenure.appending:
             low = await answered(self._buffer.low)
             if low.open != self._named():
-                tenure.states.reset(await answered(self._buffer.opened))
+                await tenure.believe(await answered(self._buffer.opened))
                 self._nameless = low.open - len(tenure.states)
 
     def _named(self) -> int:

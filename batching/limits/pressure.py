@@ -8,6 +8,7 @@ leaves room for what comes, and the intake waits until the commits have made tha
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 
 from batching.errors import SettingError
@@ -77,6 +78,9 @@ class Open(NamedTuple):
     opened_ns: int
 
 
+_SIZE, _OPENED = attrgetter("size_bytes"), attrgetter("opened_ns")
+
+
 def within(bounds: Bounds, redis_bytes: int | None) -> Bounds:
     """Lower bounds to what a Redis with so much memory can take; None: nobody knows how much.
 
@@ -144,20 +148,21 @@ def chosen(found: Iterable[Open], wanted: Amount, bounds: Bounds) -> Sequence[Op
         slow, and small batches would not help.
 
     """
-    rest = list(found)
-    sealing = _oldest(rest, len(rest) + wanted.batches - int(LOW * bounds.open_sensors))
-    if sealing:
-        gone = {(each.partition, each.key) for each in sealing}
-        rest = [each for each in rest if (each.partition, each.key) not in gone]
-    size = sum(each.size_bytes for each in rest)
+    rest, sealing = list(found), list[Open]()
+    excess = len(rest) + wanted.batches - int(LOW * bounds.open_sensors)
+    if excess > 0:
+        rest = _by_age(rest)
+        sealing, rest = rest[:excess], rest[excess:]
+    size = sum(map(_SIZE, rest))
     return [*sealing, *_largest(rest, size + wanted.size_bytes - int(LOW * bounds.open_bytes))]
 
 
-def _oldest(found: Sequence[Open], excess: int) -> list[Open]:
-    """Give as many of the oldest as there are too many; heavier ones first among equals."""
-    if excess <= 0:
-        return []
-    return sorted(found, key=lambda each: (each.opened_ns, -each.size_bytes))[:excess]
+def _by_age(found: Iterable[Open]) -> list[Open]:
+    """Sort the oldest first, heavier ones first among equals.
+
+    Twice by one field, since there may be a million: pairs take three times as long to compare.
+    """
+    return sorted(sorted(found, key=_SIZE, reverse=True), key=_OPENED)
 
 
 def _largest(found: Sequence[Open], excess: int) -> list[Open]:
@@ -165,7 +170,7 @@ def _largest(found: Sequence[Open], excess: int) -> list[Open]:
     if excess <= 0:
         return []
     taken = []
-    for each in sorted(found, key=lambda each: (-each.size_bytes, each.opened_ns)):
+    for each in sorted(sorted(found, key=_OPENED), key=_SIZE, reverse=True):
         if excess <= 0:
             break
         taken.append(each)

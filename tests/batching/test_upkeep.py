@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from batching import names
+from batching import names, tenure
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.errors import BufferUnavailable, CorruptBuffer, Reattach, WrongStore
 from batching.limits.making import PEEK_BYTES
@@ -54,6 +54,19 @@ def test_a_buffer_that_came_back_open_is_known_again_where_nothing_is_appended(p
         await owner.drain()
         assert list(owner.states.batches()) == believed
         assert owner.states.next_due_ns() == believed[0][1].due_ns
+
+    play(story)
+
+
+def test_open_buffers_are_taken_in_page_by_page(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        first = await bench.attached()
+        for number in range(5):
+            await bench.feed(first, number, sensor=f"s{number}")
+        monkeypatch.setattr(tenure, "PAGE", 2)
+        second = await bench.attached()
+        assert sorted(second.states.batches()) == sorted(first.states.batches())
+        assert second.states.open_bytes() == first.states.open_bytes()
 
     play(story)
 
