@@ -7,18 +7,16 @@ every replay, and no event makes it raise. What cannot be used becomes a dead le
 import fnmatch
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batching.chunk import DeadLetter, encode_dead_letter, encode_ignored, encode_samples
 from batching.errors import SettingError
 from batching.model import Chunk, Element
 from batching.names import DEAD, DEAD_STREAM, IGNORED, IGNORED_STREAM, Key
 from ingest import sensors
-from ingest.decode.columns import Decoded
+from ingest.decode.columns import Decoded, Part
 from ingest.decode.formats import Reader, media_type
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import StreamRules
@@ -47,18 +45,10 @@ class Classified(NamedTuple):
     of: str = ""
 
 
-class _Series(NamedTuple):
-    """Samples of one sensor within one event."""
+class _Reading(NamedTuple):
+    """What one event says to one stream: the parts of each sensor, in order of arrival."""
 
-    times_ns: list[NDArray[np.int64]]
-    values: list[NDArray[Any]]
-
-
-@dataclass
-class _Reading:
-    """What one event says to one stream."""
-
-    series: dict[str, _Series]
+    series: dict[str, list[Part]]
     unknown: int
 
 
@@ -96,7 +86,7 @@ class _Stream:
         """Tell whether content type and properties are those of the stream."""
         if self._media is not None and media != self._media:
             return False
-        return all(
+        return not self._properties or all(
             pattern.fullmatch(spell(event.properties[name])) is not None
             if name in event.properties
             else False
@@ -194,35 +184,31 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(text))
 
 
-def _by_sensor(sender: str | None, decoded: Decoded) -> dict[str, _Series]:
-    """Gather the parts of each sensor, in order of arrival."""
-    series: dict[str, _Series] = {}
+def _by_sensor(sender: str | None, decoded: Decoded) -> dict[str, list[Part]]:
+    series: dict[str, list[Part]] = {}
     for part in decoded.parts:
         if len(part.times_ns):
-            found = series.setdefault(sensors.full_name(sender, part.sender), _Series([], []))
-            found.times_ns.append(part.times_ns)
-            found.values.append(part.values)
+            series.setdefault(sensors.full_name(sender, part.sender), []).append(part)
     return series
 
 
 def _kept(event: Event, stream: str, reading: _Reading) -> Classified:
-    elements = [
-        _element(event, Key(stream, sensor), series) for sensor, series in reading.series.items()
-    ]
-    samples = sum(element.samples for element in elements)
+    elements, samples = [], 0
+    for sensor, parts in reading.series.items():
+        element = _element(event, Key(stream, sensor), parts)
+        elements.append(element)
+        samples += element.samples
     return Classified(elements, stream, None, samples, reading.unknown, len(event.body), stream)
 
 
-def _element(event: Event, key: Key, series: _Series) -> Element:
-    alone = len(series.times_ns) == 1
-    times_ns = series.times_ns[0] if alone else np.concatenate(series.times_ns)
-    values = series.values[0] if alone else np.concatenate(series.values)
-    chunk = Chunk(
-        event.sequence_number, event.enqueued_ns, clean(event.message_id), times_ns, values
-    )
-    return Element(
-        key, event.sequence_number, event.enqueued_ns, len(times_ns), encode_samples(chunk)
-    )
+def _element(event: Event, key: Key, parts: Sequence[Part]) -> Element:
+    _, times_ns, values = parts[0]
+    if len(parts) > 1:
+        times_ns = np.concatenate([part.times_ns for part in parts])
+        values = np.concatenate([part.values for part in parts])
+    number, enqueued_ns = event.sequence_number, event.enqueued_ns
+    chunk = Chunk(number, enqueued_ns, clean(event.message_id), times_ns, values)
+    return Element(key, number, enqueued_ns, len(times_ns), encode_samples(chunk))
 
 
 def _ignored(event: Event) -> Classified:

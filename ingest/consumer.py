@@ -294,7 +294,8 @@ class _Slice:
     def add(self, event: Event, found: Classified) -> None:
         """Add what one event gave."""
         self._elements += found.elements
-        self.size += sum(len(element.body) for element in found.elements)
+        for element in found.elements:
+            self.size += len(element.body)
         self.upto, self._enqueued_ns = event.sequence_number, event.enqueued_ns
         self._tally.add(found)
 

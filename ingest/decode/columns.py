@@ -1,7 +1,10 @@
 """Columns of numbers, as a format gave them, to one array of the stream's channels and dtype."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from math import isfinite
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +17,11 @@ from ingest.decode.times import Column, Times
 
 MAX_PARTS = 10_000  # objects of one list, sensors of one pack
 COLUMN_TYPES = frozenset({list, np.ndarray})
-_NUMBERS = {int, float, type(None)}
+_NUMBERS = {int, float, NoneType}
 _DTYPES = {name: np.dtype(name) for name in DTYPES}
 _BIGGEST_ITEM_BYTES = 8
 _FEW_ROWS = 1_000
+_FEW_VALUES = 64
 
 
 class Part(NamedTuple):
@@ -118,17 +122,30 @@ def _few_rows(columns: Sequence[Column | None], rows: int) -> NDArray[Any] | Non
     Gives None for anything else, which is then read, or refused by name, column by column.
     """
     lists = [[None] * rows if column is None else column for column in columns]
-    if any(type(column) is not list or len(column) != rows for column in lists):
-        return None
-    if not _NUMBERS.issuperset(map(type, chain.from_iterable(lists))):
+    for column in lists:
+        if type(column) is not list or len(column) != rows:
+            return None
+    together = list(chain.from_iterable(lists))
+    kinds = set(map(type, together))
+    if not kinds <= _NUMBERS:
         return None
     try:
-        values = np.array(lists, np.float64)
-    except OverflowError:
+        if NoneType in kinds:
+            values = np.array(together, np.float64)
+        else:
+            values = np.frombuffer(struct.pack(f"={len(together)}d", *together), np.float64)
+    except (OverflowError, struct.error):
         return None
-    if np.logical_or.reduce(np.isinf(values), axis=None):
+    if not _all_finite(together, values, kinds):
         return None
-    return values.T
+    return values.reshape(len(lists), rows).T
+
+
+def _all_finite(numbers: list[Any], values: NDArray[Any], kinds: set[type]) -> bool:
+    """Tell whether no number is infinite; NaN, which no format gives in a list but CBOR, may be."""
+    if len(numbers) <= _FEW_VALUES and kinds == {float} and isfinite(sum(numbers)):
+        return True
+    return not np.logical_or.reduce(np.isinf(values), axis=None)
 
 
 def _missing(channel: str, dtype: np.dtype[Any]) -> float:

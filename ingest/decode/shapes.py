@@ -39,7 +39,7 @@ class Shapes:
 
         """
         items = self._items(document)
-        names = set().union(*items)
+        names = items[0].keys() if len(items) == 1 else set().union(*items)
         if names.isdisjoint(self._spec.channels):
             wanted = ", ".join(self._spec.channels)
             raise Unusable(Reason.NO_SAMPLES, f"the body holds none of the channels {wanted}")
@@ -49,11 +49,14 @@ class Shapes:
             parts = self._samples(items, document)
         else:
             check_rows(sum(map(_rows, times)), self._spec)
-            parts = self._mixed(items, document)
+            mixed = self._columns if len(items) == 1 else self._mixed
+            parts = mixed(items, document)
         return Decoded(parts, len(names - self._known))
 
     def _items(self, document: Any) -> list[dict[str, Any]]:
         found = look_up(document, self._path)
+        if type(found) is dict:
+            return [found]
         items = found if type(found) is list else [found]
         if items and set(map(type, items)) != {dict}:
             where = f"at {'.'.join(self._path)}" if self._path else "the body"

@@ -19,6 +19,7 @@ ToNanoseconds: TypeAlias = Callable[[Column], Times]
 
 SCALE_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 LAST_NS = 2**63 - 1
+_FEW = 16
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001, local times are told apart by their zone below
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?"
@@ -68,6 +69,11 @@ def _bad(detail: str) -> Unusable:
 
 def _from_numbers(column: Column, scale: int) -> Times:
     kinds = set(map(type, column))
+    if kinds == {int} and len(column) <= _FEW:  # a call of NumPy costs more than they do
+        limit = LAST_NS // scale
+        if max(column) > limit or min(column) < -limit:
+            raise _outside()
+        return np.array([time * scale for time in column], np.int64)
     if kinds <= {int}:
         return _from_integers(_int64(column), scale)
     if kinds == {float}:

@@ -43,6 +43,25 @@ def test_few_and_many_rows_give_the_same(count, data) -> None:
     assert two == [[x, None, y] for x, y in zip(column, column[::-1], strict=True)]
 
 
+anything = st.one_of(
+    st.floats(), st.floats(1e307, 1.79e308), st.integers(), st.integers(2**1000, 2**1030), st.none()
+)
+
+
+def told(column: list[Any], count: int) -> tuple[Reason, str] | bytes:
+    """Read a column that nothing but zeros follows; give the bytes of its own rows, or why not."""
+    longer = column + [0] * (count - len(column))
+    try:
+        return values_of({"x": longer}, count, spec(channels=("x",)))[: len(column)].tobytes()
+    except Unusable as error:
+        return error.reason, error.detail
+
+
+@given(st.lists(anything, min_size=1, max_size=80))
+def test_few_rows_are_the_same_to_the_bit_or_refused_in_the_same_words(column) -> None:
+    assert told(column, len(column)) == told(column, 1_001)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_an_integer_dtype_takes_exactly_what_fits(dtype) -> None:
     limits = np.iinfo(dtype)

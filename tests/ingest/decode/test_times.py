@@ -34,6 +34,17 @@ def test_whole_numbers_are_exact(unit, numbers) -> None:
     assert to_ns(np.array(times, ">i8"), unit) == expected
 
 
+@given(UNITS, st.lists(st.integers(-(2**64), 2**64), min_size=1, max_size=5))
+def test_few_times_are_what_they_are_among_many(unit, times) -> None:
+    def told(column: list[int]) -> list[int] | str:
+        try:
+            return to_ns(column, unit)[: len(times)]
+        except Unusable as error:
+            return f"{error.reason}: {error.detail}"
+
+    assert told(times) == told(times + [0] * 100)
+
+
 @given(UNITS, st.integers(-(2**62), 2**62))
 def test_fractions_are_exact_to_a_nanosecond_of_the_float(unit, number) -> None:
     scale = SCALE_NS[unit]
