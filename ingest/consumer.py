@@ -8,6 +8,7 @@ begin anew. A broken link is only opened again, without leaving the partition.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -131,13 +132,19 @@ class Consumer:
             log.info("partition left")
 
     async def _own(self, owner: Partition) -> None:
-        await self._unless_stopped(asyncio.create_task(self._attach(owner)))
+        await self._unless_stopped(asyncio.create_task(owner.attach()))
         if self._stop.is_set():
             return
-        self.attached.set()
         async with asyncio.TaskGroup() as group:
+            judging = group.create_task(self._reconcile(owner), name="reconcile")
+            receiving = group.create_task(self._receive(owner, judging), name="receive")
+            await self._unless_stopped(judging)
+            if not judging.done():
+                receiving.cancel()
+                return
+            self.attached.set()
             tasks = [
-                group.create_task(self._receive(owner), name="receive"),
+                receiving,
                 group.create_task(owner.sweep_forever(), name="sweep"),
                 group.create_task(owner.seal_pressed_forever(), name="pressure"),
                 group.create_task(owner.janitor.tidy_forever(), name="tidy"),
@@ -153,7 +160,7 @@ class Consumer:
             await owner.seal_all()
         await owner.drain()
 
-    async def _unless_stopped(self, task: asyncio.Task[None]) -> None:
+    async def _unless_stopped(self, task: asyncio.Task[Any]) -> None:
         """Wait for a task, or cancel it when it is time to stop."""
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -164,22 +171,25 @@ class Consumer:
             stopping.cancel()
             task.cancel()
 
-    async def _attach(self, owner: Partition) -> None:
-        await owner.attach()
+    async def _reconcile(self, owner: Partition) -> None:
         try:
             await self._parts.standing.reconcile(self.partition, owner)
         except SourceUnavailable as error:  # asked again with the first events
             log.warning("hub does not answer", why=str(error))
 
-    async def _receive(self, owner: Partition) -> None:
+    async def _receive(self, owner: Partition, judging: asyncio.Task[None]) -> None:
+        """Receive for ever; the first link is opened while it is judged whether it may be used."""
         wait, again = FIRST_WAIT_SECONDS, False
+        if self.standing.skips:  # what the hub has: it would all be received before
+            await asyncio.wait({judging})
         while self.stopped is None:
             began = asyncio.get_running_loop().time()
             try:
-                await self._open(owner, again=again)
+                await self._open(owner, judging, again=again)
             except IntakeStopped as error:
                 self._note_stopped(error.stop)
             except SourceUnavailable as error:
+                await asyncio.wait({judging})
                 self._parts.metrics.reopened.inc()
                 log.warning("link to the hub broke, opening it again", why=str(error))
                 if asyncio.get_running_loop().time() - began > LONGEST_WAIT_SECONDS:
@@ -188,7 +198,7 @@ class Consumer:
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
             again = True
 
-    async def _open(self, owner: Partition, *, again: bool) -> None:
+    async def _open(self, owner: Partition, judging: asyncio.Task[None], *, again: bool) -> None:
         """Open the link and take what comes, until it breaks or falls silent."""
         if again:
             await self._parts.standing.check(self.partition, owner.acked)
@@ -198,7 +208,7 @@ class Consumer:
                 await self._parts.source.receive(
                     self.partition,
                     lambda: owner.acked,
-                    _Link(self, owner).arrived,
+                    _Link(self, owner, judging).arrived,
                     at_most=self._parts.governor.link_events,
                 )
         except TimeoutError:
@@ -270,14 +280,16 @@ class Consumer:
 class _Link:
     """One opening of the link to the hub."""
 
-    def __init__(self, consumer: Consumer, owner: Partition) -> None:
-        self._consumer, self._owner = consumer, owner
+    def __init__(self, consumer: Consumer, owner: Partition, judging: asyncio.Task[None]) -> None:
+        self._consumer, self._owner, self._judging = consumer, owner, judging
         self._checked = False
 
     async def arrived(self, events: Sequence[Event]) -> None:
         """Take events; the first ones only once the hub has said that it is still the same."""
         with self._consumer.watchdog.working():
             if not self._checked:
+                await asyncio.wait({self._judging})
+                self._judging.result()  # raises what was found
                 await self._consumer.standing.same_hub()
                 self._checked = True
             await self._consumer.take(self._owner, events)

@@ -49,6 +49,11 @@ class HubFeed(Feed, Protocol):
 class Ground(Protocol):
     """Judges whether what was read still fits; each call may raise SourceUnavailable."""
 
+    @property
+    def skips(self) -> bool:
+        """Whether `reconcile` may pass over events that are still there."""
+        ...
+
     async def same_hub(self) -> object:
         """Make sure that the events still come from where they came from."""
         ...

@@ -165,18 +165,22 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
     jobs = settings.every_job()
     root = MeasuredStore(await open_blobs(settings), measured.store)
     stack.push_async_callback(root.close)
-    redis = await _open_redis(settings, stack)
-    source, namespace = await _open_source(settings, stack)
-    facts = await source.facts()
-    identity = await open_store(
-        root,
-        clock,
-        namespace=namespace,
-        hub=_hub_name(settings),
-        created_ms=facts.created_ms,
-        consumer_group=settings.source.chosen.consumer_group,
-        start=partial(_start, settings, source, facts.partitions),
-    )
+    opening = asyncio.create_task(_open_redis(settings, stack))
+    try:  # beside it: the hub takes half a second for each answer
+        source, namespace = await _open_source(settings, stack)
+        facts = await source.facts()
+        identity = await open_store(
+            root,
+            clock,
+            namespace=namespace,
+            hub=_hub_name(settings),
+            created_ms=facts.created_ms,
+            consumer_group=settings.source.chosen.consumer_group,
+            start=partial(_start, settings, source, facts.partitions),
+        )
+    finally:  # whatever it has started is in `stack` before that is unwound
+        await asyncio.wait({opening})
+        redis = opening.result()
     for job in jobs:
         await refuse_retired(Scoped(root, identity.id), job.name)
     return Parts(

@@ -31,6 +31,8 @@ Handler = Callable[[Sequence[Event]], Awaitable[None]]
 class RedriveSource:
     """Gives re-driven events, and facts of their partition, as `ingest.source.Source` does."""
 
+    skips = False  # nothing here is ever lost
+
     def __init__(self, record: RedriveLog, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._log, self._poll_seconds = record, poll_seconds
         self._end = 0  # where some object ends: the next one is looked for from there

@@ -30,6 +30,11 @@ class Standing:
         self._source, self._identity = source, identity
         self._metrics, self._on_lost = metrics, on_lost
 
+    @property
+    def skips(self) -> bool:
+        """Whether a position that is lost makes us go on with new events only."""
+        return self._on_lost == "latest"
+
     async def same_hub(self) -> HubFacts:
         """Make sure that the hub is the one that the store was filled from; give its facts.
 

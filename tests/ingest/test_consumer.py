@@ -1,0 +1,166 @@
+"""A partition's link is opened while it is judged, and nothing comes through before."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from batching.errors import PositionLost, Reattach
+from batching.limits.governor import Governor
+from batching.limits.metrics import PressureMetrics
+from ingest.classify import Classifier
+from ingest.consumer import Consumer, Parts
+from ingest.metrics import IngestMetrics
+from ingest.settings.limits import Limits
+from ingest.source import PartitionFacts
+from tests.ingest.decode.given import event, rules
+
+BODY = b'{"t":[1],"x":[1],"y":[2]}'
+
+
+class Owner:
+    """Keeps numbers, and does nothing else."""
+
+    def __init__(self) -> None:
+        self.acked, self.appended = -1, list[int]()
+        self.janitor = SimpleNamespace(tidy_forever=asyncio.Event().wait)
+        self.sweep_forever = self.seal_pressed_forever = asyncio.Event().wait
+        self._gone = asyncio.Event()
+
+    async def attach(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    async def commit_forever(self) -> None:
+        await self._gone.wait()
+
+    def leave(self) -> None:
+        self._gone.set()
+
+    def left(self) -> None: ...
+
+    async def append(self, elements: Sequence[Any], upto: int, enqueued_ns: int) -> None:
+        self.appended += [each.sequence_number for each in elements]
+        self.acked = upto
+
+
+@dataclass
+class Hub:
+    """Hands three events over at once, wherever a link begins; `judge` says when it may."""
+
+    judge: Callable[[Any], Awaitable[None]]
+    skips: bool = False
+    opened: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)  # links that were open when it was asked
+
+    async def partition(self, _: str) -> PartitionFacts:
+        return PartitionFacts(0, 2, empty=False)
+
+    async def receive(self, _: str, after, handler, **__: Any) -> None:
+        self.opened.append(after())
+        events = [event(BODY)._replace(sequence_number=n) for n in range(3)]
+        task = asyncio.create_task(handler(events))  # as the SDK, whose own ends a moment later
+        try:
+            await asyncio.wait({task})
+            task.result()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def renew(self) -> None: ...
+
+    async def same_hub(self) -> None:
+        self.asked.append(len(self.opened))
+
+    async def check(self, partition: str, acked: int) -> None: ...
+
+    async def reconcile(self, _: str, owner: Any) -> None:
+        await self.judge(owner)
+
+
+def consumer(hub: Hub, owner: Owner) -> Consumer:
+    registry = CollectorRegistry()
+    classifier = Classifier([rules()], unmatched="dead_letter", iot_hub=False)
+    governor = Governor(Limits().bounds(), PressureMetrics(registry))
+    build: Any = lambda _: owner  # noqa: E731
+    parts = Parts(hub, hub, classifier, IngestMetrics(registry), build, governor)
+    return Consumer("0", parts)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110, what it waits for tells nobody
+            await asyncio.sleep(0.001)
+
+
+def test_events_that_come_before_the_judgement_wait_for_it() -> None:
+    async def play() -> None:
+        judged = asyncio.Event()
+        hub, owner = Hub(lambda _: judged.wait()), Owner()  # type: ignore[arg-type, return-value]
+        made = consumer(hub, owner)
+        running = asyncio.create_task(made.run())
+        await until(lambda: bool(hub.opened))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (owner.appended, made.owner) == ([], None)
+        judged.set()
+        await until(lambda: owner.acked == 2)
+        assert (owner.appended, hub.opened, hub.asked) == ([0, 1, 2], [-1], [1])
+        made.stop()
+        await running
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("found", [PositionLost("gone"), Reattach("again")])
+def test_what_the_judgement_refuses_is_never_appended(found: Exception) -> None:
+    async def play() -> None:
+        tries = list[int]()
+        hub, owner = Hub(lambda _: judge()), Owner()
+
+        async def judge() -> None:
+            await until(lambda: len(hub.opened) > len(tries))
+            tries.append(1)
+            if len(tries) == 2:
+                made.stop()
+                await asyncio.Event().wait()
+            raise found
+
+        made = consumer(hub, owner)
+        if isinstance(found, Reattach):  # it begins anew, and is then asked to stop
+            await made.run()
+            assert len(tries) == 2
+        else:
+            with pytest.raises(ExceptionGroup) as caught:
+                await made.run()
+            assert set(caught.value.exceptions) == {found}
+        assert (owner.appended, hub.asked) == ([], [])
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_what_a_judgement_passes_over_is_not_appended(skips) -> None:
+    async def play() -> None:
+        async def judge(owner: Owner) -> None:
+            await until(lambda: skips or bool(hub.opened))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            owner.acked = 1  # as if two were lost
+
+        hub, owner = Hub(judge, skips), Owner()
+        made = consumer(hub, owner)
+        running = asyncio.create_task(made.run())
+        await until(lambda: owner.acked == 2)
+        assert (owner.appended, hub.opened, hub.asked) == ([2], [1 if skips else -1], [1])
+        made.stop()
+        await running
+
+    asyncio.run(play())
