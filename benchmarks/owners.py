@@ -55,7 +55,7 @@ class Bench:
     buffers: tuple[RedisBuffer, ...]
     logs: tuple[Log, ...]
     identity: Store
-    hooks: Hooks  # of all owners
+    hooks: Hooks  # of the first owner
     client: Any
 
     @property
@@ -102,15 +102,16 @@ async def opened(
         names = [str(number) for number in range(partitions)]
         identity = await open_store(root, clock, hub="hub", start=_from_zero(names), **facts)
         async with Redis.from_url(url or await server.start(), protocol=2) as client:
-            hooks = Hooks(_nothing, governor=Governor(bounds))
+            governor = Governor(bounds)
+            hooks = [Hooks(_nothing, governor=governor) for _ in names]
             metrics = BatchingMetrics(CollectorRegistry())
             logs = [Log(root, Scoped(root, identity.id), identity, name) for name in names]
             buffers = [RedisBuffer(client, prefix(identity.id, name)) for name in names]
             owners = [
-                Partition(log, buffer, clock, metrics, rules=rules, writer="bench", hooks=hooks)
-                for log, buffer in zip(logs, buffers, strict=True)
+                Partition(log, buffer, clock, metrics, rules=rules, writer="bench", hooks=own)
+                for log, buffer, own in zip(logs, buffers, hooks, strict=True)
             ]
-            yield Bench(tuple(owners), tuple(buffers), tuple(logs), identity, hooks, client)
+            yield Bench(tuple(owners), tuple(buffers), tuple(logs), identity, hooks[0], client)
     finally:
         if url is None:
             await server.stop()

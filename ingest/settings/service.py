@@ -55,7 +55,10 @@ class Bundle(Part):
     linger: Wait = Field(
         default=Duration(1), description="Wait for more sealed batches before a commit."
     )
-    max_bytes: Bytes = Field(default=Size(64 * 2**20), description="Full at this size.")
+    max_bytes: Bytes = Field(
+        default=Size(64 * 2**20),
+        description="A commit waits for no more than this; at 4 MiB it never waits.",
+    )
     format: Annotated[Literal["arrow"], BeforeValidator(_format), Accepts("arrow")] = Field(
         default="arrow", description="Arrow IPC (Feather v2)."
     )
