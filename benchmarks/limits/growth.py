@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from batching.layout import StreamFormat
 from batching.limits.pressure import Bounds
@@ -44,15 +46,24 @@ Examples:
 
   python -m benchmarks.limits.growth --full             a million open sensors, too
 
+  python -m benchmarks.limits.growth --full --only sensors --repeat 1
+
   python -m benchmarks.limits.growth --quick            does it work? the figures mean nothing
 """
 
 
 def growth(
-    *, repeat: Repeat = 3, full: Full = False, quick: Quick = False, folder: Place = None
+    *,
+    repeat: Repeat = 3,
+    only: Annotated[str | None, typer.Option(help="Only what grows: one of the four.")] = None,
+    full: Full = False,
+    quick: Quick = False,
+    folder: Place = None,
 ) -> None:
     """Measure whether an event's cost grows with what is there."""
-    points = list(_points(quick=quick, full=full))
+    points = [point for point in _points(quick=quick, full=full) if only in (None, point.kind)]
+    if not points:
+        raise typer.BadParameter("take sensors, partitions, bytes or depth", param_hint="--only")
     figures = Figures()
     for _ in range(1 if quick else repeat):
         for point in points:
