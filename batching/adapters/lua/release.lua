@@ -4,8 +4,9 @@
 ARGV  1 manifest   then for each buffer   key, mark
 Items that end at or below the mark leave, up to the first that reaches over it; where none is
 left, one without chunks tells of them. The score in `open` becomes the lowest number above the
-mark that may be there, `inf` if there is none; it never falls. It moves before items leave: below
-it all is durable, whatever is still in the list.
+mark that may be there, `inf` if there is none; it never falls. It moves last: too low for a while
+only keeps the checkpoint back, but what another owner appends to a list that still has items,
+because this died, would not be named if the score were `inf` already.
 Gives {items with chunks that left, key, items that are left, key, items...}, for those buffers
 that there are.
 --]]
@@ -29,7 +30,6 @@ for j = 2, #ARGV, 2 do
         end
       end
     end
-    call('ZADD', OPEN, 'XX', 'GT', lowest and text(lowest) or 'inf', key)
     if gone == #list then
       local last, bytes, due, _, state, behind = told(b, list[gone])
       if behind <= #list[gone] then
@@ -42,6 +42,7 @@ for j = 2, #ARGV, 2 do
     if gone > 0 then
       call('LTRIM', b, gone, -1)
     end
+    call('ZADD', OPEN, 'XX', 'GT', lowest and text(lowest) or 'inf', key)
     answer[#answer + 1] = key
     answer[#answer + 1] = left - gone
   end

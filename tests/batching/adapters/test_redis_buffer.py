@@ -370,6 +370,14 @@ local up, pk = struct.unpack, struct.pack
 
 async def torn_then_repeated(redis: Redis, name: str, left: int, call: Callable[[], Any]) -> bool:
     """Run one script so that it dies after `left` commands, then as it should; False if whole."""
+    torn = await torn_once(redis, name, left, call)
+    if torn:
+        await call()
+    return torn
+
+
+async def torn_once(redis: Redis, name: str, left: int, call: Callable[[], Any]) -> bool:
+    """Run one script so that it dies after `left` commands; False if it has no more of them."""
     whole = source(name)
     torn = whole.replace("local call, up, pk = redis.call, struct.unpack, struct.pack", "")
     flags, _, rest = torn.partition("\n")
@@ -380,10 +388,11 @@ async def torn_then_repeated(redis: Redis, name: str, left: int, call: Callable[
     except ResponseError as error:
         if "DIED" not in str(error):
             raise
-        del redis.buffer._scripts[name]
-        await call()
         return True
-    return False
+    else:
+        return False
+    finally:
+        del redis.buffer._scripts[name]
 
 
 C, D = Key("vib", "c"), Key("vib", "d")
@@ -439,6 +448,29 @@ def release_died(redis: Redis, left: int) -> bool:
     opened = sorted(redis.run(redis.buffer.opened()), key=lambda b: b.key)
     assert opened == [replace(told, items=1) for told in totals]
     assert redis.run(redis.buffer.acknowledged()) == 4
+    return bool(torn)
+
+
+def test_what_is_appended_behind_a_release_that_died_is_not_taken_for_durable(
+    redis: Redis,
+) -> None:
+    """By another owner, which reads how many items there are, and does not repeat the call."""
+    deaths = 0
+    while appended_behind_release(redis, deaths):
+        deaths += 1
+    assert deaths >= 5
+
+
+def appended_behind_release(redis: Redis, left: int) -> bool:
+    redis.run(redis.buffer.wipe())
+    redis.append(-1, group(A, 0, 1))
+    redis.append(1, group(A, 2, 3, believed=1))
+    torn = redis.run(torn_once(redis, "release", left, lambda: redis.buffer.release([(A, 3)], 4)))
+    (told,) = redis.run(redis.buffer.opened())
+    redis.append(3, group(A, 4, 5, believed=told.items))
+    lowest = redis.lo()
+    assert lowest is not None
+    assert lowest <= 4, "else the checkpoint passes what is in Redis alone"
     return bool(torn)
 
 
