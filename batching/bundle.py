@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from batching.arrow import pa
 from batching.errors import CorruptObject
 
 CHUNKS = b"headrace.chunks"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from batching.arrow import pa
 from batching.bundle import chunk_table
 from batching.chunk import DTYPES, HEAD_BYTES, LENGTH, SAMPLES, VERSION, Encoded, read, read_one
 from batching.errors import CorruptBuffer

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 YOUNG, MIDDLE, OLD = 10_000, 50, 100  # new objects, then collections, before one looks further
 SWITCH_SECONDS = 0.0005
-_M_ARENA_MAX = -8  # of glibc's mallopt
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's mallopt
+LARGE_BYTES = 2**17
 
 
 def settle() -> None:
@@ -32,14 +33,14 @@ def settle() -> None:
 
 
 def _share_memory() -> None:
-    """Let all threads, and Arrow if it is loaded, take memory from one heap.
+    """Let all threads take memory from one heap, and give back large pieces at once.
 
-    Commits are laid out by some threads in turn. With a heap for each, and another for each in
-    Arrow's own allocator, what one has given back is there for no other, and hardly ever goes
-    back to the system: it was half of a busy service. One thread runs Python at a time, so there
-    is little to be gained by having more.
+    Commits are laid out by some threads in turn. With a heap for each, what one has given back
+    is there for no other. And a buffer of megabytes between small things keeps its place when it
+    is gone: glibc would take larger and larger ones from the heap. One thread runs Python at a
+    time, so there is little to be gained by having more heaps.
     """
-    if (arrow := sys.modules.get("pyarrow")) is not None:
-        arrow.set_memory_pool(arrow.system_memory_pool())
     with suppress(AttributeError, OSError):  # not the GNU C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
+from batching.arrow import pa
 from batching.bundle import DEAD_COLUMNS, chunks_of, open_bundle
 from batching.chunk import CUT, UNWRITABLE, DeadLetter
 from batching.errors import CorruptObject

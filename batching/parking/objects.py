@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from batching import names
+from batching.arrow import pa
 from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind
 from batching.names import PARKED, Key

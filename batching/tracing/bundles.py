@@ -7,8 +7,8 @@ where it is long.
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from batching.arrow import pa
 from batching.bundle import chunks_in
 from batching.errors import CorruptObject
 from batching.model import Entry

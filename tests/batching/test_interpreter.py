@@ -27,11 +27,12 @@ def test_what_is_there_is_left_alone_and_new_cycles_are_still_found() -> None:
 
 
 MEMORY = """
-import re, threading
+import os, re, threading
 from pathlib import Path
-import pyarrow as pa
 from batching import interpreter
+from batching.arrow import pa
 interpreter.settle()
+assert "ARROW_DEFAULT_MEMORY_POOL" not in os.environ, "that of other processes is theirs"
 assert pa.default_memory_pool().backend_name == "system"
 held, done = [], threading.Barrier(5)
 def take():
@@ -50,7 +51,29 @@ done.wait()
 assert not heaps, heaps
 """
 
+LARGE = """
+import re
+from pathlib import Path
+from batching import interpreter
+interpreter.settle()
+def resident():
+    said = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmRSS:\\s+([0-9]+) kB", said)[1]) // 1024
+given_back = bytearray(2**21)
+del given_back  # from here on glibc would take what is smaller from the heap
+taken = [(bytearray(2**20), bytearray(6_000)) for _ in range(50)]
+full = resident()
+kept = [small for _, small in taken]
+del taken
+assert resident() < full - 40, (resident(), full)
+"""
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of threads are the GNU's")
 def test_threads_and_arrow_take_memory_from_one_heap() -> None:
     subprocess.run([sys.executable, "-c", MEMORY], check=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the threshold is the GNU's")
+def test_large_pieces_are_given_back_whatever_is_between_them() -> None:
+    subprocess.run([sys.executable, "-c", LARGE], check=True)
