@@ -251,9 +251,9 @@ class Dispatcher:
         A janitor that looked at what is asked before this was has said by then what it deletes.
         """
         record, decision = (yield from runs.record(n)), ASKED
-        for p, start in record.start.items() if record else ():
+        for p, to in record.to.items() if record else ():
             below, _ = yield from Log(self.blob, self.names, p).trimmed()
-            if start < min(below, record.to[p]) and guard("asked looks"):
+            if record.start.get(p, 0) < min(below, to) and guard("asked looks"):
                 decision = REFUSED
         if decision == REFUSED and not guard("refusal decides"):
             runs.ended(n, k)
