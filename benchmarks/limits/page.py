@@ -58,6 +58,7 @@ GOALS = (
     Goal("latency", "trigger_to_manifest_W1.p99", 250, "trigger to manifest, W1, 99 of 100"),
     Goal("latency", "trigger_to_manifest_W2.p99", 250, "trigger to manifest, W2, 99 of 100"),
     Goal("latency", "manifest_to_run.p99", 500, "manifest to process of a run, 99 of 100"),
+    Goal("argo", "manifest_to_workflow.p99", 500, "manifest to Workflow of Argo, 99 of 100"),
     Goal("startup", "owner.took", 1, "start to first event kept, without the SDK"),
     Goal("startup", "service.took", 1, "start to first event kept, the service"),
     Goal("startup", "help.took", 0.3, "`headrace --help`"),

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.limits.__main__ import PROGRAMS
 from benchmarks.peers.environment import NotInstalled, python_of
+from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import cluster  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("receive", "plain_values", "classify", "decode.json", "decode.senml", "decode.npy")
@@ -84,6 +86,17 @@ def test_waits_are_measured_under_load_and_one_by_one(tmp_path: Path) -> None:
     assert set(found) == rates | {f"{wait}.{p}" for wait in waits for p in ("p50", "p99")}
     assert all(0 < found[f"{wait}.p50"] <= found[f"{wait}.p99"] for wait in waits)
     assert found["event_to_run.p50"] > found["manifest_to_run.p50"]
+
+
+def test_the_wait_for_a_workflow_is_measured_on_a_cluster(
+    cluster: Cluster,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    assert cluster.is_up
+    found = medians("argo", tmp_path)
+    waits = ("trigger_to_manifest_alone", "manifest_to_workflow", "event_to_workflow")
+    assert set(found) == {f"{wait}.{p}" for wait in waits for p in ("p50", "p99")}
+    assert found["event_to_workflow.p50"] > found["manifest_to_workflow.p50"] > 0
 
 
 @pytest.mark.parametrize("store", [[], pytest.param(["--azurite"], marks=pytest.mark.azurite)])

@@ -188,6 +188,11 @@ class Cluster:
         inside = self.words_inside(["kubectl", *map(str, words)])
         return run(inside, environment=self.environment(), given=text)
 
+    def create(self, *objects: Any) -> None:
+        """Create objects as administrator."""
+        given = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("create", "--filename", "-", given=given)
+
     def get(self, *words: str) -> Any:
         """Give an object, or a list of them, as kubectl finds it."""
         return json.loads(self.kubectl("get", *words, "--output", "json"))

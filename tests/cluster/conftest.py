@@ -3,9 +3,7 @@
 import fcntl
 import os
 import re
-import secrets
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from tests.cluster.api import Api
 from tests.cluster.build import build, missing
 from tests.cluster.cluster import Cluster
 from tests.cluster.place import home
+from tests.cluster.room import RBAC, binding, room
 
 NAME = "CLUSTER_NAME"  # which cluster of the machine; a run that breaks things has one of its own
 
@@ -68,11 +67,8 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     test starts are in the same network: pods reach them at the node's address.
     """
     words = re.sub("[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
-    name = f"{words[:40].strip('-')}-{secrets.token_hex(3)}"
-    cluster.kubectl("create", "--filename", "-", given=_list(_furniture(name)))
-    with cluster.network():
+    with room(cluster, words[:40].strip("-")) as name:
         yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
@@ -88,34 +84,8 @@ def starter(cluster: Cluster, namespace: str) -> Api:
     ]
     objects = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": role},
-        {**_RBAC, "kind": "Role", "metadata": role, "rules": rules},
-        _binding(role, "Role", "flow-starter"),
+        {**RBAC, "kind": "Role", "metadata": role, "rules": rules},
+        binding(role, "Role", "flow-starter"),
     ]
-    cluster.kubectl("create", "--filename", "-", given=_list(objects))
+    cluster.create(*objects)
     return Api(cluster.token(namespace, "flow-starter"), cluster.authority)
-
-
-_RBAC = {"apiVersion": "rbac.authorization.k8s.io/v1"}
-
-
-def _furniture(namespace: str) -> list[Any]:
-    runner = {"namespace": namespace, "name": "flow-runner"}
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": runner},
-        _binding(runner, "ClusterRole", "argo-executor"),
-    ]
-
-
-def _binding(account: dict[str, str], kind: str, role: str) -> Any:
-    return {
-        **_RBAC,
-        "kind": "RoleBinding",
-        "metadata": account,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", **account}],
-    }
-
-
-def _list(objects: list[Any]) -> Any:
-    return {"apiVersion": "v1", "kind": "List", "items": objects}

@@ -101,9 +101,7 @@ def kubeconfig_of(
     cluster: Cluster, namespace: str, path: Path, name: str, rules: list[dict[str, Any]]
 ) -> Path:
     """Make an account with rights in its namespace, and write its kubeconfig."""
-    objects: list[Any] = list(account(namespace, name, rules))
-    given = {"apiVersion": "v1", "kind": "List", "items": objects}
-    cluster.kubectl("create", "--filename", "-", given=given)
+    cluster.create(*account(namespace, name, rules))
     token = cluster.token(namespace, name)
     path.write_text(_KUBECONFIG.format(server=API, authority=cluster.authority, token=token))
     return path

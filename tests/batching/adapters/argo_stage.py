@@ -25,6 +25,7 @@ from batching.ports import RunRequest
 from tests.batching.adapters.local_stage import when
 from tests.cluster.cluster import Cluster
 from tests.cluster.place import API, NODE_ADDRESS
+from tests.cluster.room import RBAC, binding
 
 STORE, TEMPLATE, ACCOUNT = "0123456789abcdef", "plainflow", "headrace"
 RULES = [
@@ -116,8 +117,7 @@ class ArgoStage:
 
     def create(self, *objects: Any) -> None:
         """Create objects as administrator."""
-        given = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.cluster.kubectl("create", "--filename", "-", given=given)
+        self.cluster.create(*objects)
 
     def kubectl(self, *words: str, given: object = None) -> str:
         return self.cluster.kubectl("--namespace", self.namespace, *words, given=given)
@@ -232,14 +232,7 @@ async def patiently(launcher: ArgoLauncher, request: RunRequest) -> bool:
 
 def account(namespace: str, name: str, rules: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Give a service account with rights in its namespace."""
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1"}
     where = {"namespace": namespace, "name": name}
     yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": where}
-    yield {**rbac, "kind": "Role", "metadata": where, "rules": rules}
-    yield {
-        **rbac,
-        "kind": "RoleBinding",
-        "metadata": where,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", **where}],
-    }
+    yield {**RBAC, "kind": "Role", "metadata": where, "rules": rules}
+    yield binding(where, "Role", name)
