@@ -104,6 +104,7 @@ class Partition:
         if self.view.next <= acknowledged:
             log.error("the store is older than Redis", acknowledged=acknowledged)
             await self.wipe()
+        w = (await answered(self._buffer.low)).w  # before the buffers are read
         found = await self._without_durable()
         opened = {buffer.key for buffer in found} if len(self.view.pieces) else set()
         missing = [key for key in self.view.pieces.keys() if key not in opened]  # noqa: SIM118
@@ -113,7 +114,8 @@ class Partition:
         await reached("attach.raised")
         await tenure.believe(found)
         self._states.believe(shells)
-        if len(shells) < len(missing):  # another owner was here, or an answer was lost
+        moved = self.acked != max(w, self.view.checkpoint)
+        if moved or len(shells) < len(missing):  # another owner was here, or an answer was lost
             await self._read_states()
         tenure.horizon, tenure.replay = Horizon(), Replay(tenure.rules.replay_bound)
         if (oldest := await self._parker.oldest()) is not None:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from batching.adapters.redis_buffer import RedisBuffer
 from batching.errors import Reattach
 from batching.policy import SealPolicy
+from batching.ports import OpenBuffer
 from tests.batching.conftest import Bench, checked, sealed
 
 
@@ -49,6 +51,32 @@ def test_an_owner_that_is_behind_in_the_midst_of_a_slice_appends_the_rest(play) 
         await second.seal_all()
         await second.drain()
         assert (await checked(bench)).batched == 8
+
+    play(story)
+
+
+def test_what_another_owner_appends_in_the_midst_of_an_attach_is_known(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else w goes along with it, and as many items might be others, or as many buffers."""
+
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        first = await bench.attached()
+        await bench.feed(first, 0, sensor="a")
+        plain = RedisBuffer.opened
+
+        async def opened(self: RedisBuffer) -> list[OpenBuffer]:
+            monkeypatch.undo()
+            found = await plain(self)
+            await bench.feed(first, 1, sensor="a")  # full
+            await bench.feed(first, 2, sensor="b")
+            return found
+
+        monkeypatch.setattr(RedisBuffer, "opened", opened)
+        second = await bench.attached()
+        assert second.acked == 2
+        assert list(second.states.batches()) == list(first.states.batches())
 
     play(story)
 

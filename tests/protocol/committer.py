@@ -33,6 +33,9 @@ class Committer:
 
     def sweep(self) -> Steps:
         """C. Seal what is known to be due, and under pressure what is not."""
+        yield from self.owner.alone(self.seal_due())
+
+    def seal_due(self) -> Steps:
         yield from self.owner.read_states()
         now = self.world.now + 1000 * (self.rnd.random() < 0.05)
         due = [key for key, state in self.owner.policy.states.items() if state[2] <= now][:4]
@@ -228,7 +231,8 @@ class Committer:
         if guard("learn"):
             yield from self.learn()
         if guard("overdue"):
-            yield from self.parking.restore(self.owner.view.overdue(self.world.now))
+            missing = self.owner.view.overdue(self.world.now)
+            yield from self.owner.alone(self.parking.restore(missing))
 
     def learn(self) -> Steps:
         """Take in manifests of others; True if there were any."""

@@ -23,6 +23,7 @@ GUARDS = {
     "low checks": "maintain: attaches again when w is behind what was acknowledged",
     "acked before low": "maintain: compares with what was acknowledged before it asked",
     "open counted": "maintain: reads the states again when Redis names more or fewer open buffers",
+    "held off": "one task at a time changes open buffers and what is believed of them",
     "stop both": "attach again: both tasks of the owner are stopped first",
     "forget": "attach: drops open buffers that are committed as a whole",
     "restore": "attach: puts buffers of parked pieces back",

@@ -50,6 +50,7 @@ class Owner:
         self.view, self.version, self.acked = View(-1, 0), None, -1
         self.policy = Policy(world.rnd, world.max_events, world.patience)
         self.opened = False  # whether the cached states follow Redis
+        self.changing = False  # one of the tasks changes open buffers, or reads their states
         self.leftovers: list[Task] = []
         self.use(Names(""))
 
@@ -92,6 +93,16 @@ class Owner:
             task.steps.close()
             if not task.answers and not self.world.quiet:
                 self.world.cut_off(task.pending)
+
+    def alone(self, steps: Steps) -> Steps:
+        """Take steps that change open buffers, or read their states, while no other task does."""
+        while self.changing and guard("held off"):
+            yield from call(self.world.wait)
+        self.changing = True
+        try:
+            return (yield from steps)
+        finally:
+            self.changing = False
 
     # --- A. Attach
 
@@ -162,7 +173,7 @@ class Owner:
                 raise Reattach  # the hub no longer has what comes between
             at = events[-1][0] + 1 if events else at
             while fresh := [event for event in events if event[0] > self.acked]:
-                yield from self.append(fresh)
+                yield from self.alone(self.append(fresh))
                 if not guard("rest of slice"):
                     break
 

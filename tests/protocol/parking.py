@@ -82,6 +82,9 @@ class Parking:
         yield from self.release([(key, self.owner.view.mark(key)) for key, _ in parkable])
 
     def release(self, marks: Sequence[tuple[Key, int]]) -> Steps:
+        yield from self.owner.alone(self.let_go(marks))
+
+    def let_go(self, marks: Sequence[tuple[Key, int]]) -> Steps:
         manifest = self.owner.view.next - 1
         left = yield from call(self.owner.redis.release, self.t, marks, manifest)
         self.owner.policy.released(left)

@@ -61,6 +61,30 @@ def open_counted() -> None:
     assert done(made) == 2, "open for ever, and the owner does not know it"
 
 
+def held_off() -> None:
+    """After an attach one task begins to read the states, and the other appends.
+
+    What it knows is of before the attach; Redis has as many items, but other ones.
+    """
+    made = world(4)
+    a = Hand(made).attach()
+    a.append(1)
+    a.append(2)  # 0, 1
+    made.redis.lose()
+    other = Hand(made).attach()
+    other.append(2)
+    other.append(3)  # 0 and 1, 2
+    a.attach()
+    sweep = run(a.committer.sweep(), stop_before="opened")
+    made.visible[P] = 4
+    append = run(a.owner.alone(a.owner.append(made.hub[P][3:4])), stop_before="wait")
+    run(sweep)
+    if append is not None:
+        run(append)
+    found = made.redis.opened(a.owner.t)
+    assert [buffer.total for buffer in found.values()] == [4]
+
+
 def read_check() -> None:
     """A slow reader meets a manifest that a zombie created under a deleted number."""
     made = world(20, max_events=1)
@@ -204,6 +228,7 @@ SCENARIOS = [
     Scenario(("low checks",), low_checks),
     Scenario(("learn", "look first", "low tells n"), learn),
     Scenario(("open counted",), open_counted),
+    Scenario(("held off",), held_off),
     Scenario(("read check",), read_check),
     Scenario(("number check",), number_check),
     Scenario(("replace position",), replace_position),

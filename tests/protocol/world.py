@@ -111,6 +111,9 @@ class World:
 
     # --- what processes ask for
 
+    def wait(self) -> None:
+        """Let another task of the same process go on."""
+
     def receive(self, names: Names, p: str, start: int, limit: int) -> list[Event]:
         """Give events from number `start` on, or from the oldest that is left."""
         if p == REDRIVE:
