@@ -1,6 +1,6 @@
 """Redis as the protocol sees it: every method is one script, hence one atomic step."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Self
@@ -37,6 +37,8 @@ class Open(NamedTuple):
     last: int
     due: int
     state: int  # the owner's: here the number of events that its policy counted
+    doubted: bool = False  # Redis came to its w twice: its owner may know another buffer
+    excused: bool = False  # its owner knew another one, with as many items
 
     def events(self) -> tuple[int, ...]:
         return tuple(number for element in self.elements for number in element)
@@ -86,6 +88,7 @@ class Keys:
         if group.seal_before and group.key in self.open:
             self.seal(group.key)
         before = self.open.get(group.key) or Open((), 0, 0, -1, group.due, 0)
+        other = before.state + len(group.events) != group.state
         self.open[group.key] = Open(
             (*before.elements, group.events),
             before.items + 1,
@@ -93,11 +96,12 @@ class Keys:
             max(before.last, group.events[-1]),
             before.due,
             group.state,
+            excused=before.excused or (before.doubted and other),
         )
         self.lo.setdefault(group.key, group.events[0])
         right = before.items == group.believed
         if right and before.items == 1:  # else a shell might stand in its place
-            right = before.state + len(group.events) == group.state or not guard("same shell")
+            right = not other or not guard("same shell")
         wrong = not right and guard("believed")
         if group.seal_after or wrong:
             self.seal(group.key)
@@ -126,6 +130,7 @@ class Redis:
     def __init__(self) -> None:
         self.keys: dict[Namespace, Keys] = {}
         self.undo: deque[tuple[Namespace, Keys]] = deque(maxlen=UNDO)
+        self.reached: Counter[tuple[Namespace, int]] = Counter()  # how often w rose to this
         self.torn: Callable[[], bool] = lambda: False
 
     # --- faults
@@ -142,7 +147,7 @@ class Redis:
     def fork(self) -> Self:
         """Split after a fail-over that not everybody noticed: two servers live on."""
         other = type(self)()
-        other.torn, other.undo = self.torn, self.undo.copy()
+        other.torn, other.undo, other.reached = self.torn, self.undo.copy(), self.reached.copy()
         other.keys = {t: keys.copy() for t, keys in self.keys.items()}
         return other
 
@@ -173,7 +178,9 @@ class Redis:
 
     def attach(self, t: Namespace, checkpoint: int, manifest: int) -> int:
         keys = self._write(t, manifest if guard("attach tells n") else -1)
-        keys.w = max(keys.w, checkpoint) if guard("attach keeps w") else checkpoint
+        before = keys.w
+        keys.w = max(before, checkpoint) if guard("attach keeps w") else checkpoint
+        self.reached[t, keys.w] += keys.w != before
         return keys.w
 
     def append(
@@ -186,12 +193,15 @@ class Redis:
         if w > prev and guard("behind"):
             return "BEHIND", w, ()
         keys, wrong = self._write(t, manifest if guard("append tells n") else -1), []
+        if self.reached[t, w] > 1:  # the caller may know w from before Redis went back
+            keys.open = {key: x._replace(doubted=True) for key, x in keys.open.items()}
         for group in groups:
             if self.torn():  # the script fails half-way: earlier groups stay, w does not move
                 keys.torn |= {group.key for group in groups}
                 raise Timeout
             if keys.push(group):
                 wrong.append(group.key)
+        self.reached[t, last] += last != w
         keys.w = last
         return "OK", last, tuple(wrong)
 
@@ -224,9 +234,10 @@ class Redis:
         keys = self._read(t)
         opened = dict(keys.open)
         for key, buffer in opened.items():
-            # After half a script, items may be as many as believed, and others: a batch of
-            # another size, no event lost or doubled.
-            exact = buffer.state == buffer.total or key in keys.torn
+            # After half a script, or where Redis went back and came to the same w on another way,
+            # items may be as many as believed, and others: a batch of another size, no event
+            # lost or doubled.
+            exact = buffer.state == buffer.total or buffer.excused or key in keys.torn
             assert exact, f"STATE of {key} is not that of its buffer"
         return opened
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 
 from tests.protocol.by_hand import (
+    SENSOR,
     Hand,
     P,
     committed,
@@ -221,6 +222,42 @@ def low_checks() -> None:
         except Reattach:
             a.attach()
     assert done(made) == 2, "never committed, and the owner does not know that they are gone"
+
+
+def went_back(hand: Hand) -> Hand:
+    """Let Redis be lost, and another owner append 0, 1 and 2, as three items in two buffers."""
+    hand.append(1)
+    hand.append(3)  # items 0; 1, 2
+    hand.world.redis.lose()
+    other = Hand(hand.world).attach()
+    other.append(1)
+    hand.world.now = 20
+    other.sweep()
+    other.append(2)
+    return other
+
+
+def test_as_many_items_at_the_same_w_on_another_way_cost_a_size_only() -> None:
+    made = world(5)
+    a = Hand(made).attach()
+    other = went_back(a)
+    other.append(3)  # open: 1; 2
+    a.append(4)
+    buffer = made.redis.opened(a.owner.t)[SENSOR]
+    assert (buffer.excused, buffer.state, buffer.total) == (True, 4, 3)
+    a.recover()
+    assert done(made) == 5
+
+
+def test_as_many_items_are_not_excused_where_redis_did_not_go_back() -> None:
+    made = world(5)
+    a = Hand(made).attach()
+    a.append(1)
+    a.append(3)
+    a.owner.policy.states[SENSOR] = (2, 2, 10)
+    a.append(4)
+    with pytest.raises(AssertionError, match="STATE"):
+        made.redis.opened(a.owner.t)
 
 
 SCENARIOS = [
