@@ -44,7 +44,7 @@ def compare(
     workload: Annotated[str | None, typer.Option(help="Only W1 or W2.")] = None,
     sdk_events: Annotated[
         int, typer.Option(min=0, help="Events through the SDK; 0 leaves that out.")
-    ] = 5_000,
+    ] = 30_000,
     worker_events: Annotated[
         int, typer.Option(min=0, help="Events through two workers and one; 0 leaves that out.")
     ] = 100_000,

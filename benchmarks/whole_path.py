@@ -27,7 +27,7 @@ MICRO = 1e6
 EXAMPLE = """
 Examples:
 
-  python -m benchmarks.whole_path                       20,000 events of each size, five times
+  python -m benchmarks.whole_path                       40,000 events of each size, five times
 
   python -m benchmarks.whole_path --events 5000 --repeat 3
 
@@ -42,7 +42,7 @@ def whole_path(
     *,
     events: Annotated[
         int, typer.Option(min=1, envvar="BENCH_EVENTS", help="Events of each size.")
-    ] = 20_000,
+    ] = 40_000,
     repeat: Annotated[
         int, typer.Option(min=1, envvar="BENCH_REPEAT", help="How often all is measured.")
     ] = 5,
