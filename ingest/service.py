@@ -65,12 +65,15 @@ async def serve(
         parts = await open_parts(settings, stack)
         service = _Service(parts, stop, siblings)
         await change_over(parts, service.owner)
+        failed: BaseExceptionGroup[BatchError] | None = None
         try:
             await service.run(front, ready)
         except* TimeoutError:
             log.error("drain took longer than drain_seconds")
         except* BatchError as group:
-            raise first_of(group) from group
+            failed = group  # raised here, Python 3.11.2 would wrap it in a group again
+        if failed is not None:
+            raise first_of(failed) from failed
     if not service.finished:
         raise NotDrained(
             "stopped within drain_seconds, but Redis, the store or the hub did not let everything"
