@@ -6,6 +6,7 @@ side learns of the other's death by the line's end, and nothing is left behind t
 
 import asyncio
 import json
+import pickle
 import socket
 import struct
 import sys
@@ -67,12 +68,12 @@ class Line:
             await self._writer.wait_closed()
 
 
-async def spawn(module: str, first: bytes) -> tuple[asyncio.subprocess.Process, Line]:
+async def spawn(module: str, brief: object) -> tuple[asyncio.subprocess.Process, Line]:
     """Run a module of ours in a new process, with its end of a line as its argument.
 
     Args:
         module: its name; it takes the number of an open socket.
-        first: what it is told first, which it reads by `first_bytes`.
+        brief: what it is told first, which it reads by `first_bytes` and `unpacked`.
 
     """
     ours, theirs = socket.socketpair()
@@ -88,8 +89,18 @@ async def spawn(module: str, first: bytes) -> tuple[asyncio.subprocess.Process, 
         )
     line = await Line.over(ours)
     with suppress(OSError):  # it has ended already, which whoever waits for it is told
-        await line.send_bytes(first)
+        await line.send_bytes(packed(brief))
     return process, line
+
+
+def packed(what: object) -> bytes:
+    """Give objects of ours as bytes, with the secrets in them: for the line alone."""
+    return pickle.dumps(what)
+
+
+def unpacked(body: bytes) -> Any:
+    """Read what `packed` gave; it comes from our own program, over sockets that nobody else has."""
+    return pickle.loads(body)  # noqa: S301 see above
 
 
 def first_bytes(end: socket.socket) -> bytes:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ import structlog
 from batching import interpreter
 from ingest import logs
 from ingest.event import Event
-from ingest.line import Line, first_bytes
-from ingest.receiver.brief import Brief, unpacked
+from ingest.line import Line, first_bytes, packed, unpacked
+from ingest.receiver.brief import Brief
 from ingest.receiver.remote import LISTS
 from ingest.source import Source, SourceUnavailable
 
@@ -34,7 +33,7 @@ class Desk:
     async def listen(self) -> None:
         """Work until the parent is gone."""
         async for body in self._line.bodies():
-            number, what, *arguments = pickle.loads(body)  # noqa: S301 as the brief
+            number, what, *arguments = unpacked(body)
             if what == "taken":
                 if number in self._rooms:
                     self._rooms[number].release()
@@ -81,7 +80,7 @@ class Desk:
             del self._rooms[number]
 
     async def _tell(self, number: int, kind: str, given: Any) -> None:
-        await self._line.send_bytes(pickle.dumps((number, kind, given)))
+        await self._line.send_bytes(packed((number, kind, given)))
 
 
 async def work(brief: Brief, end: socket.socket) -> None:
@@ -103,7 +102,7 @@ def main() -> int:
     end = socket.socket(fileno=int(sys.argv[1]))
     body = first_bytes(end)
     if body:
-        brief = unpacked(body)
+        brief: Brief = unpacked(body)
         logs.configure(brief.log_format, brief.log_level, process="receiver")
         interpreter.settle()
         asyncio.run(work(brief, end))

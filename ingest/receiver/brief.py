@@ -1,6 +1,5 @@
 """What a receiver is told at its start: all that decides how it works, so that it reads no file."""
 
-import pickle
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,13 +19,3 @@ class Brief:
     batch: int
     log_format: Literal["auto", "json", "console"]
     log_level: str
-
-    def packed(self) -> bytes:
-        """Give it as bytes, with the secrets in it: for the receiver's own line alone."""
-        return pickle.dumps(self)
-
-
-def unpacked(body: bytes) -> Brief:
-    """Read what `packed` gave; it comes from our own parent, over sockets that nobody else has."""
-    brief: Brief = pickle.loads(body)  # noqa: S301 see above
-    return brief

@@ -6,7 +6,6 @@ whoever was asking meets what a hub that is away gives, and asks again.
 
 import asyncio
 import itertools
-import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import structlog
 
 from ingest.event import Event
-from ingest.line import Line, spawn
+from ingest.line import Line, packed, spawn, unpacked
 from ingest.receiver.brief import Brief
 from ingest.source import ANSWER_SECONDS, HubFacts, PartitionFacts, SourceUnavailable
 
@@ -61,11 +60,11 @@ class _Life:
     async def tell(self, number: int, what: str, *arguments: Any) -> None:
         """Say something; a process that has ended does not hear it."""
         with suppress(OSError):
-            await self._line.send_bytes(pickle.dumps((number, what, *arguments)))
+            await self._line.send_bytes(packed((number, what, *arguments)))
 
     async def _listen(self) -> None:
         async for body in self._line.bodies():
-            number, kind, given = pickle.loads(body)  # noqa: S301 from our own process
+            number, kind, given = unpacked(body)
             if number in self._inboxes:
                 self._inboxes[number].put_nowait((kind, given))
         code = await self._process.wait()
@@ -153,7 +152,7 @@ class RemoteSource:
     async def _alive(self) -> _Life:
         async with self._changing:
             if self._life is None or self._life.over:
-                self._life = _Life(*await spawn(MODULE, self._brief.packed()))
+                self._life = _Life(*await spawn(MODULE, self._brief))
                 log.info("receiver started", pid=self._life.pid)
             return self._life
 

@@ -39,7 +39,7 @@ from ingest.settings.stream import Stream
 from ingest.stop_above import StopRule
 from ingest.units import Duration, Kept, Size
 
-TWO = 2
+RECEIVER_CORES = 2  # from here on there is one for it
 SHIPPED_FLOWS = {"SensorProcessingFlow": "sensor_processing_flow.py"}
 
 
@@ -251,7 +251,7 @@ class Settings(Part):
     def apart(self) -> bool:
         """Tell whether events are received in a process of its own."""
         if self.receive.process == "auto":
-            return self.workers == 1 and cores() >= TWO
+            return self.workers == 1 and cores() >= RECEIVER_CORES
         return self.receive.process == "own"
 
     @property

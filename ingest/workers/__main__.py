@@ -14,10 +14,10 @@ from batching.errors import BatchError, NotDrained, Transient
 from ingest import logs
 from ingest.answers import Answers
 from ingest.config import Settings
-from ingest.line import Line, first_bytes
+from ingest.line import Line, first_bytes, unpacked
 from ingest.service import serve
 from ingest.stopping import leave_at_once, stop_on_signals
-from ingest.workers.brief import Brief, unpacked
+from ingest.workers.brief import Brief
 from ingest.workers.families import spelled
 
 FAILED, NOT_DRAINED = 2, 3  # exit codes, those of `headrace run`
@@ -126,7 +126,7 @@ def main() -> int:
     body = first_bytes(end)
     if not body:
         return 0  # the parent was gone before
-    brief = unpacked(body)
+    brief: Brief = unpacked(body)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     logs.configure(brief.settings.logs.format, brief.settings.logs.level, worker=brief.number)
     interpreter.settle()

@@ -30,7 +30,7 @@ class Life:
     @classmethod
     async def begin(cls, brief: Brief) -> "Life":
         """Spawn a worker and give it its brief."""
-        process, line = await spawn(MODULE, brief.packed())
+        process, line = await spawn(MODULE, brief)
         return cls(brief.number, process, line)
 
     @property

@@ -2,7 +2,8 @@ from pathlib import Path
 
 from batching.limits.pressure import Bounds
 from ingest.config import load
-from ingest.workers.brief import briefs, unpacked
+from ingest.line import packed, unpacked
+from ingest.workers.brief import briefs
 
 FILE = """
 source: {iot_hub: {hub: plant}}
@@ -25,7 +26,7 @@ def test_a_worker_gets_the_settings_as_they_were_read_secrets_too(tmp_path: Path
     made = briefs(settings)
     assert [brief.settings.instance for brief in made] == ["pod.0", "pod.1", "pod.2"]
     for brief in made:
-        found = unpacked(brief.packed())
+        found = unpacked(packed(brief))
         assert found == brief
         same = found.settings.model_copy(update={"instance": "pod"})
         assert same == settings
