@@ -1,8 +1,9 @@
 """A BlobStore in a folder: the embedded default, as honest about durability as Azure is.
 
 Create-only is a temporary file in the same folder, fsync, `os.link` to the name, fsync of the
-folder; replace-if-unchanged is a rename under a lock file. A process killed at any point
-leaves a temporary file at worst, which no listing shows and which a later start removes.
+folder; replace-if-unchanged is a rename in a turn (`turns.py`). A process killed at any point
+leaves a temporary file at worst, which no listing shows and which a later start removes; one
+stopped at any point keeps nobody from going on.
 """
 
 import asyncio
@@ -17,8 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from batching.adapters.durable_files import locked, sync_folder, write_all
+from batching.adapters.durable_files import sync_folder, write_all
 from batching.adapters.object_names import HIDDEN, check_name, check_prefix
+from batching.adapters.turns import Turns
 from batching.errors import SettingError, StoreUnavailable
 
 TEMPORARY, LOCK = f"{HIDDEN}tmp-", f"{HIDDEN}lock-"
@@ -159,22 +161,24 @@ class FolderStore:
         if version is None:
             facts = self._create(path, [body])
             return _version(body, facts) if facts else None
-        if not path.exists():  # nor its folder, perhaps, for the lock file
-            self._check_alive()
-            return None
-        with locked(self._lock_of(path)):
+
+        def unchanged() -> bool:
             found = self._read_versioned(path)
-            if found is None or found[1] != version:
+            return found is not None and found[1] == version
+
+        if not unchanged():  # nor is its folder there, perhaps
+            return None
+        with self._temporary(path, [body]) as temporary:
+            facts = temporary.stat()
+            if not self._turns(path).replace(temporary, unchanged):
                 return None
-            with self._temporary(path, [body]) as temporary:
-                facts = temporary.stat()
-                temporary.replace(path)
-            sync_folder(path.parent)
+        sync_folder(path.parent)
         return _version(body, facts)
 
-    def _lock_of(self, path: Path) -> Path:
+    def _turns(self, path: Path) -> Turns:
         short = hashlib.sha256(path.name.encode()).hexdigest()[:16]
-        return path.parent / f"{LOCK}{short}"
+        lock, staged = path.parent / f"{LOCK}{short}", path.parent / f"{TEMPORARY}{short}"
+        return Turns(path, lock=lock, staged=staged)
 
     def _delete(self, path: Path) -> None:
         with contextlib.suppress(*_ABSENT):
