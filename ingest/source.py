@@ -21,6 +21,7 @@ from azure.eventhub.exceptions import EventHubError
 from batching.errors import Transient
 from batching.retry import heed_cancellation
 from ingest.event import Event
+from ingest.hurry import Hurry
 
 OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
 CLOSE_SECONDS = 3.0
@@ -97,7 +98,8 @@ async def _answering(what: str) -> AsyncIterator[None]:
     with _translated(what):
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                yield
+                with Hurry():
+                    yield
         except TimeoutError:
             raise TimeoutError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
         finally:
@@ -175,7 +177,8 @@ class Source:
         # without repetitions: the SDK would open a broken link again by itself, at an offset that
         # means nothing in a hub that was created anew meanwhile, and nobody would ask
         async with self._address.client(retries=0) as client:
-            task = asyncio.create_task(self._open(client, partition, after(), feed, half))
+            with feed.hurry:
+                task = asyncio.create_task(self._open(client, partition, after(), feed, half))
             try:
                 await asyncio.wait({task, feed.trouble}, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
@@ -217,8 +220,10 @@ class _Feed:
     def __init__(self, partition: str, handler: Handler) -> None:
         self._partition, self._handler, self._left = partition, handler, OPEN_EVENTS
         self.trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.hurry = Hurry()
 
     async def on_batch(self, _: PartitionContext, events: list[EventData]) -> None:
+        self.hurry.over()
         if not self.trouble.done():
             try:
                 await self._handler([event_of(self._partition, event) for event in events])

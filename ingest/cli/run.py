@@ -35,6 +35,7 @@ def run(
     from batching.errors import NotDrained
     from ingest import logs
     from ingest.config import load
+    from ingest.hurry import Loop
     from ingest.stopping import leave_at_once, stop_on_signals
 
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
@@ -56,7 +57,8 @@ def run(
             await supervise(settings, stop)
 
     try:
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(main())
     except NotDrained as error:
         structlog.get_logger().error("not drained", why=str(error))
         raise typer.Exit(NOT_DRAINED) from error

@@ -14,6 +14,7 @@ import structlog
 from batching import interpreter
 from ingest import logs
 from ingest.event import Event
+from ingest.hurry import Loop
 from ingest.line import Line, first_bytes, packed, unpacked
 from ingest.receiver.brief import Brief
 from ingest.receiver.remote import LISTS
@@ -105,7 +106,8 @@ def main() -> int:
         brief: Brief = unpacked(body)
         logs.configure(brief.log_format, brief.log_level, process="receiver")
         interpreter.settle()
-        asyncio.run(work(brief, end))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(work(brief, end))
     return 0  # else the parent was gone before
 
 

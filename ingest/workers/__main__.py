@@ -14,6 +14,7 @@ from batching.errors import BatchError, NotDrained, Transient
 from ingest import logs
 from ingest.answers import Answers
 from ingest.config import Settings
+from ingest.hurry import Loop
 from ingest.line import Line, first_bytes, unpacked
 from ingest.service import serve
 from ingest.stopping import leave_at_once, stop_on_signals
@@ -130,7 +131,8 @@ def main() -> int:
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     logs.configure(brief.settings.logs.format, brief.settings.logs.level, worker=brief.number)
     interpreter.settle()
-    return asyncio.run(work(brief, end))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(work(brief, end))
 
 
 if __name__ == "__main__":
