@@ -13,7 +13,6 @@ from ingest.hub import HubServer, HubSettings
 from ingest.hurry import PAUSE_SECONDS, Hurry, Loop
 from ingest.source import HubAddress, Source
 
-
 Ts = TypeVarTuple("Ts")
 
 
