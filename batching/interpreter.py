@@ -29,16 +29,17 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _share_memory()
+    share_memory()
 
 
-def _share_memory() -> None:
+def share_memory() -> None:
     """Let all threads take memory from one heap, and give back large pieces at once.
 
     Commits are laid out by some threads in turn. With a heap for each, what one has given back
     is there for no other. And a buffer of megabytes between small things keeps its place when it
     is gone: glibc would take larger and larger ones from the heap. One thread runs Python at a
-    time, so there is little to be gained by having more heaps.
+    time, so there is little to be gained by having more heaps. Who starts something that takes a
+    thread before `settle` calls this before.
     """
     with suppress(AttributeError, OSError):  # not the GNU C library
         library = ctypes.CDLL(None)

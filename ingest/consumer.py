@@ -20,8 +20,8 @@ from batching.partition import Partition
 from ingest.classify import Classified, Classifier
 from ingest.event import Event
 from ingest.feed import Feed, Ground
+from ingest.hub_facts import SourceUnavailable
 from ingest.metrics import IngestMetrics
-from ingest.source import SourceUnavailable
 from ingest.stop_above import IntakeStopped, Stop, StopAbove, StopRule
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from batching.partition import Partition
 from ingest.event import Event
-from ingest.source import HubFacts, PartitionFacts
+from ingest.hub_facts import HubFacts, PartitionFacts
 
 
 class Feed(Protocol):

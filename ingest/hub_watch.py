@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ingest.source import SourceUnavailable
+from ingest.hub_facts import SourceUnavailable
 from ingest.standing import Standing
 
 log = structlog.get_logger()

@@ -1,23 +1,20 @@
 """From settings to parts: every adapter is chosen and opened here, and closed in reverse."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
-from azure.core.credentials_async import AsyncTokenCredential
-from azure.eventhub.aio import CheckpointStore
 from prometheus_client import CollectorRegistry
 
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.adapters.folder import FolderStore
 from batching.adapters.redis_server import memory_bytes, open_server
 from batching.clock import SystemClock
-from batching.errors import BatchError, SettingError, StoreUnavailable
+from batching.errors import BatchError, StoreUnavailable
 from batching.identity import existing_store, open_store
 from batching.layout import StreamFormat
 from batching.limits.governor import Governor
@@ -36,21 +33,15 @@ from batching.scope import Scoped
 from batching.tenure import Rules
 from ingest.classify import Classifier
 from ingest.config import Settings
-from ingest.embedded_hub import EmbeddedHub
 from ingest.feed import HubFeed
 from ingest.launchers import Launchers
 from ingest.metrics import IngestMetrics
+from ingest.opening import Begun, entra, hub_name, open_source
+from ingest.ownership.balancer import Ownerships
 from ingest.ownership.folder import FolderCheckpointStore
-from ingest.receiver.brief import Brief
-from ingest.receiver.remote import RemoteSource
-from ingest.settings.source import EmbeddedHub as EmbeddedHubSettings
-from ingest.settings.source import EventHubs, IotHub, connection_parts
-from ingest.source import HubAddress, Source, SourceUnavailable
 
-EMBEDDED_NAMESPACE = "embedded"
 START_SECONDS = 25.0
 LOOK_SECONDS = 2.0
-ANSWER_SECONDS = 10.0
 log = structlog.get_logger()
 
 
@@ -94,7 +85,7 @@ class Parts:
     root: BlobStore
     store: BlobStore
     identity: Store
-    ownership: CheckpointStore
+    ownership: Ownerships
     classifier: Classifier
     rules: Rules
     governor: Governor
@@ -151,8 +142,15 @@ async def open_scoped(settings: Settings, *, read_only: bool = False) -> AsyncIt
         await root.close()
 
 
-async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
+async def open_parts(
+    settings: Settings, stack: AsyncExitStack, begun: Begun | None = None
+) -> Parts:
     """Open and check everything the service needs, in the order in which it is needed.
+
+    Args:
+        settings: checked.
+        stack: closes what was opened.
+        begun: a receiver that runs already, and is closed by whoever started it.
 
     Raises:
         SettingError: something cannot be used as it is set.
@@ -166,14 +164,14 @@ async def open_parts(settings: Settings, stack: AsyncExitStack) -> Parts:
     root = MeasuredStore(await open_blobs(settings), measured.store)
     stack.push_async_callback(root.close)
     opening = asyncio.create_task(_open_redis(settings, stack))
-    try:  # beside it: the hub takes half a second for each answer
-        source, namespace = await _open_source(settings, stack)
-        facts = await source.facts()
+    try:  # beside it: the hub takes its time for each answer
+        source, namespace = await open_source(settings, stack, begun)
+        facts = await (source.facts() if begun is None else begun.facts)
         identity = await open_store(
             root,
             clock,
             namespace=namespace,
-            hub=_hub_name(settings),
+            hub=hub_name(settings),
             created_ms=facts.created_ms,
             consumer_group=settings.source.chosen.consumer_group,
             start=partial(_start, settings, source, facts.partitions),
@@ -273,100 +271,6 @@ async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def _open_source(settings: Settings, stack: AsyncExitStack) -> tuple[HubFeed, str]:
-    """Give the source, and the namespace under which its data is kept."""
-    chosen = settings.source.chosen
-    if isinstance(chosen, EmbeddedHubSettings):
-        hub = EmbeddedHub(settings.data / "hub", chosen)
-        connection: str | None = await hub.start()
-        stack.push_async_callback(hub.stop)
-        namespace = EMBEDDED_NAMESPACE
-    else:
-        secret = chosen.connection_string
-        connection = secret.get_secret_value() if secret is not None else None
-        namespace = _namespace(chosen)
-    return await _connect(settings, connection, namespace, stack), namespace
-
-
-async def _connect(
-    settings: Settings, connection: str | None, namespace: str, stack: AsyncExitStack
-) -> HubFeed:
-    """Open the source, in a process of its own if that is set."""
-    if not settings.apart:
-        return await _near(settings, connection, namespace, stack)
-    receive, logs = settings.receive, settings.logs
-    address = _address(settings, connection, namespace)
-    source = RemoteSource(
-        Brief(address, receive.prefetch, receive.max_batch, logs.format, logs.level)
-    )
-    stack.push_async_callback(source.close)
-    return source
-
-
-async def _near(
-    settings: Settings, connection: str | None, namespace: str, stack: AsyncExitStack
-) -> HubFeed:
-    """Open the source in this process."""
-    address = _address(settings, connection, namespace)
-    if connection is None:
-        address = replace(address, credential=await _entra(stack))
-    receive = settings.receive
-    source = Source(address, prefetch=receive.prefetch, batch=receive.max_batch)
-    stack.push_async_callback(source.close)
-    return source
-
-
-def _address(settings: Settings, connection: str | None, namespace: str) -> HubAddress:
-    group = settings.source.chosen.consumer_group
-    return HubAddress(_hub_name(settings), group, connection, namespace)
-
-
-async def last_enqueued(settings: Settings) -> dict[str, int] | None:
-    """Ask the hub for the last number of each partition; None if it does not answer.
-
-    An embedded hub is asked if it runs, and not started.
-    """
-    chosen = settings.source.chosen
-    async with AsyncExitStack() as stack:
-        if isinstance(chosen, EmbeddedHubSettings):
-            found = await EmbeddedHub(settings.data / "hub", chosen).running()
-            if found is None:
-                return None
-            source = await _near(settings, found, EMBEDDED_NAMESPACE, stack)
-        else:
-            secret = chosen.connection_string
-            known = secret.get_secret_value() if secret is not None else None
-            source = await _near(settings, known, _namespace(chosen), stack)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                partitions = (await source.facts()).partitions
-                facts = await asyncio.gather(*(source.partition(p) for p in partitions))
-                return {p: each.last for p, each in zip(partitions, facts, strict=True)}
-        except (SourceUnavailable, TimeoutError):
-            return None
-
-
-def _namespace(chosen: EventHubs | IotHub) -> str:
-    """Give the host name, without the port that an embedded hub may change."""
-    if isinstance(chosen, EventHubs) and chosen.namespace is not None:
-        return chosen.namespace.partition(":")[0]
-    if chosen.connection_string is None:
-        raise SettingError("source: a connection string is required")
-    endpoint = connection_parts(chosen.connection_string.get_secret_value())["endpoint"]
-    return re.sub(r"^\w+://|[:/].*$", "", endpoint)
-
-
-def _hub_name(settings: Settings) -> str:
-    return str(settings.source.chosen.hub)
-
-
-async def _entra(stack: AsyncExitStack) -> AsyncTokenCredential:
-    """Sign in by whatever the machine offers: workload identity, environment, az login."""
-    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415, half a second
-
-    return await stack.enter_async_context(DefaultAzureCredential())
-
-
 async def _start(
     settings: Settings, source: HubFeed, partitions: tuple[str, ...]
 ) -> dict[str, int]:
@@ -379,7 +283,7 @@ async def _start(
     }
 
 
-async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> CheckpointStore:
+async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> Ownerships:
     azure, folder = settings.blobs.azure, settings.blobs_folder
     if azure is None or folder is not None:
         return FolderCheckpointStore((folder or settings.data) / "ownership")
@@ -393,6 +297,6 @@ async def _open_ownership(settings: Settings, stack: AsyncExitStack) -> Checkpoi
         )
     else:
         endpoint = azure.endpoint or f"https://{azure.account}.blob.core.windows.net"
-        made = BlobCheckpointStore(endpoint, azure.container, credential=await _entra(stack))
+        made = BlobCheckpointStore(endpoint, azure.container, credential=await entra(stack))
     stack.push_async_callback(made.close)
     return made

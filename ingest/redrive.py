@@ -22,7 +22,7 @@ from batching.partition import Partition
 from batching.redrive import RedriveLog
 from ingest.event import Event
 from ingest.headers import Spelled, values_of
-from ingest.source import PartitionFacts, SourceUnavailable
+from ingest.hub_facts import PartitionFacts, SourceUnavailable
 
 POLL_SECONDS = 2.0
 Handler = Callable[[Sequence[Event]], Awaitable[None]]

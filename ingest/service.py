@@ -27,6 +27,7 @@ from ingest.feed import Feed
 from ingest.fleet import Fleet
 from ingest.http import HttpServer
 from ingest.hub_watch import HubWatch
+from ingest.opening import Begun
 from ingest.ownership.balancer import Balancer
 from ingest.parts import Parts, open_parts
 from ingest.redrive import RedriveSource
@@ -44,6 +45,7 @@ async def serve(
     ready: Callable[[int], None] = lambda _: None,
     front: Callable[[Settings, Answers], Front] = HttpServer,
     siblings: Sequence[str] = (),
+    begun: Begun | None = None,
 ) -> None:
     """Run until `stop`, then finish within `drain_seconds`.
 
@@ -53,6 +55,7 @@ async def serve(
         ready: is told how many partitions the hub has, once everything runs.
         front: where the service is asked.
         siblings: names of instances that are started together with this one, its own too.
+        begun: a receiver that runs already, and is closed by the caller.
 
     Raises:
         SettingError: something cannot be used as it is set; raised before anything runs.
@@ -62,7 +65,7 @@ async def serve(
 
     """
     async with AsyncExitStack() as stack:
-        parts = await open_parts(settings, stack)
+        parts = await open_parts(settings, stack, begun)
         service = _Service(parts, stop, siblings)
         await change_over(parts, service.owner)
         failed: BaseExceptionGroup[BatchError] | None = None

@@ -8,80 +8,47 @@ error; then the task ends here and its caller opens it again.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from azure.core.credentials_async import AsyncTokenCredential
 from azure.eventhub import EventData
 from azure.eventhub.aio import EventHubConsumerClient, PartitionContext
 from azure.eventhub.amqp import AmqpMessageBodyType
 from azure.eventhub.exceptions import EventHubError
 
-from batching.errors import Transient
 from batching.retry import heed_cancellation
 from ingest.event import Event
+from ingest.hub_facts import (
+    ANSWER_SECONDS,
+    HubAddress,
+    HubFacts,
+    PartitionFacts,
+    SourceUnavailable,
+)
 from ingest.hurry import Hurry
 
 OPEN_EVENTS = 2_000_000  # the SDK keeps 80 bytes for each event that a link has ever received
 CLOSE_SECONDS = 3.0
 GATHER_EVENTS, GATHER_SECONDS = 200, 0.02  # one append costs as much as fifty events in it
-ANSWER_SECONDS = 20.0
 _WHY = "Description: "
 Handler = Callable[[Sequence[Event]], Awaitable[None]]
 
 
-class SourceUnavailable(Transient):
-    """The hub did not answer, or a link to it broke."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubAddress:
-    """How to reach the hub: a connection string, or a host name and a credential."""
-
-    hub: str
-    consumer_group: str
-    connection_string: str | None = None
-    namespace: str | None = None
-    credential: AsyncTokenCredential | None = None
-
-    def client(self, *, retries: int = 2) -> EventHubConsumerClient:
-        """Make a client; it connects at its first call."""
-        options: dict[str, Any] = {"retry_total": retries, "load_balancing_interval": 2}
-        if self.connection_string is not None:
-            return EventHubConsumerClient.from_connection_string(
-                self.connection_string,
-                self.consumer_group,
-                eventhub_name=self.hub,
-                **options,
-            )
-        if self.namespace is None or self.credential is None:
-            raise ValueError("a hub needs a connection string, or a namespace and a credential")
-        return EventHubConsumerClient(
-            self.namespace, self.hub, self.consumer_group, self.credential, **options
+def client_of(address: HubAddress, *, retries: int = 2) -> EventHubConsumerClient:
+    """Make a client; it connects at its first call."""
+    options: dict[str, Any] = {"retry_total": retries, "load_balancing_interval": 2}
+    if address.connection_string is not None:
+        return EventHubConsumerClient.from_connection_string(
+            address.connection_string,
+            address.consumer_group,
+            eventhub_name=address.hub,
+            **options,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class HubFacts:
-    """What the hub says of itself."""
-
-    created_ms: int
-    partitions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionFacts:
-    """What the hub says of a partition: sequence numbers, -1 where it is empty."""
-
-    first: int
-    last: int
-    empty: bool
-
-    @property
-    def oldest(self) -> int:
-        """The lowest number that can still be read: where there is none, the next to come."""
-        return self.last + 1 if self.empty else self.first
+    if address.namespace is None or address.credential is None:
+        raise ValueError("a hub needs a connection string, or a namespace and a credential")
+    return EventHubConsumerClient(
+        address.namespace, address.hub, address.consumer_group, address.credential, **options
+    )
 
 
 @contextlib.contextmanager
@@ -120,7 +87,7 @@ class Source:
 
     def __init__(self, address: HubAddress, *, prefetch: int = 1_000, batch: int = 1_000) -> None:
         self._address, self._prefetch, self._batch = address, prefetch, batch
-        self._client = address.client()
+        self._client = client_of(address)
 
     async def facts(self) -> HubFacts:
         """Ask the hub.
@@ -176,7 +143,7 @@ class Source:
         half = (at_most or 2 * max(self._prefetch, self._batch)) // 2
         # without repetitions: the SDK would open a broken link again by itself, at an offset that
         # means nothing in a hub that was created anew meanwhile, and nobody would ask
-        async with self._address.client(retries=0) as client:
+        async with client_of(self._address, retries=0) as client:
             with feed.hurry:
                 task = asyncio.create_task(self._open(client, partition, after(), feed, half))
             try:
@@ -206,7 +173,7 @@ class Source:
 
     async def renew(self) -> None:
         """Ask through a new client from now on; each opening of a link has its own anyway."""
-        old, self._client = self._client, self._address.client()
+        old, self._client = self._client, client_of(self._address)
         await old.close()
 
     async def close(self) -> None:

@@ -13,9 +13,9 @@ from batching.errors import PositionLost, Reattach, WrongHub
 from batching.model import LostReason, Store
 from batching.partition import Partition
 from ingest.feed import HubFeed
+from ingest.hub_facts import HubFacts, PartitionFacts
 from ingest.metrics import IngestMetrics
 from ingest.settings.source import OnLostPosition
-from ingest.source import HubFacts, PartitionFacts
 
 LOOK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0)  # what a hub says of its end may be a moment old
 log = structlog.get_logger()

@@ -19,7 +19,7 @@ from batching.tracing.handed import Handed, Handing, Standing
 from batching.tracing.sensors import batches_of
 from batching.view import Log, partitions_of
 from ingest.config import Settings
-from ingest.parts import last_enqueued
+from ingest.opening import last_enqueued
 
 _EVENT = re.compile(rf"(\d+|{REDRIVE})/(\d{{1,18}})")
 _BATCH = re.compile(rf"(\d+|{REDRIVE}):(\d{{1,12}})(?::(\d{{1,18}}))?")

@@ -36,6 +36,7 @@ def run(
     from ingest import logs
     from ingest.config import load
     from ingest.hurry import Loop
+    from ingest.opening import begun
     from ingest.stopping import leave_at_once, stop_on_signals
 
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
@@ -46,10 +47,12 @@ def run(
         stop = asyncio.Event()
         stop_on_signals(stop, leave_at_once)
         if settings.workers == 1:
-            from ingest.service import serve
+            interpreter.share_memory()
+            async with begun(settings) as receiver:  # reads its program while we read ours
+                from ingest.service import serve
 
-            interpreter.settle()
-            await serve(settings, stop)
+                interpreter.settle()
+                await serve(settings, stop, begun=receiver)
         else:  # who only keeps workers needs no SDK: half a second and 30 MiB
             from ingest.workers.pack import supervise
 

@@ -57,7 +57,8 @@ async def _verify(
     config: Path | None, partitions: list[str] | None, upto: int | None, senders: Senders | None
 ) -> Report:
     from ingest.config import load
-    from ingest.parts import last_enqueued, open_blobs
+    from ingest.opening import last_enqueued
+    from ingest.parts import open_blobs
 
     settings = load(config, os.environ)
     root = await open_blobs(settings, read_only=True)

@@ -17,8 +17,9 @@ from batching.names import STORE
 from batching.verify import Report, Senders, verify
 from ingest.demo.supervised import Supervised, Unreachable
 from ingest.embedded_hub import EmbeddedHub
+from ingest.hub_facts import HubAddress
 from ingest.settings.source import EmbeddedHub as HubSettings
-from ingest.source import HubAddress, Source
+from ingest.source import Source
 from ingest.virtual.plan import Habits, Plan
 from ingest.virtual.recording import SHIPPED, signals
 from ingest.virtual.sender import Sender, Sent

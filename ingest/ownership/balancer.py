@@ -5,12 +5,11 @@ here is logged, and what was owned stays owned until the store says otherwise.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from azure.eventhub.aio import CheckpointStore
 
 from batching.clock import SystemClock
 from batching.ports import Clock
@@ -20,6 +19,24 @@ SECOND_NS = 10**9
 STRIKES = 3  # rounds in which somebody wrote under our name before it is told
 log = structlog.get_logger()
 Ownership = dict[str, Any]
+
+
+class Ownerships(Protocol):
+    """What is asked of the SDK's CheckpointStore: owners, and a copy of how far they are."""
+
+    async def list_ownership(
+        self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str
+    ) -> Iterable[Ownership]:
+        """List who owns what."""
+        ...
+
+    async def claim_ownership(self, ownership_list: Iterable[Ownership]) -> Iterable[Ownership]:
+        """Claim partitions; gives those that were won."""
+        ...
+
+    async def update_checkpoint(self, checkpoint: dict[str, str | int | None]) -> None:
+        """Write a checkpoint over the one before."""
+        ...
 
 
 class Balancer:
@@ -50,7 +67,7 @@ class Balancer:
 
     def __init__(
         self,
-        checkpoint_store: CheckpointStore,
+        checkpoint_store: Ownerships,
         *,
         namespace: str,
         hub: str,

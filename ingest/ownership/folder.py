@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from azure.eventhub.aio import CheckpointStore
-
 from batching.adapters.folder import FolderStore
 
 
-class FolderCheckpointStore(CheckpointStore):
+class FolderCheckpointStore:
     """Ownerships and checkpoints as small JSON files, in the dicts that the SDK defines.
+
+    It has every call of the SDK's class, and is none of its children: who keeps owners in a folder
+    need not load the SDK.
 
     A claim holds only where the `etag` is the one last read, or where there was no file.
 

@@ -14,11 +14,12 @@ import structlog
 from batching import interpreter
 from ingest import logs
 from ingest.event import Event
+from ingest.hub_facts import SourceUnavailable
 from ingest.hurry import Loop
 from ingest.line import Line, first_bytes, packed, unpacked
 from ingest.receiver.brief import Brief
 from ingest.receiver.remote import LISTS
-from ingest.source import Source, SourceUnavailable
+from ingest.source import Source
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ingest.source import HubAddress
+from ingest.hub_facts import HubAddress
 
 
 @dataclass(frozen=True, slots=True)

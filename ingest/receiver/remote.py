@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 
 from ingest.event import Event
+from ingest.hub_facts import ANSWER_SECONDS, HubFacts, PartitionFacts, SourceUnavailable
 from ingest.line import Line, packed, spawn, unpacked
 from ingest.receiver.brief import Brief
-from ingest.source import ANSWER_SECONDS, HubFacts, PartitionFacts, SourceUnavailable
 
 MODULE = "ingest.receiver"
 LISTS = 2  # of one partition that are on their way or in the handler, so that neither side waits
@@ -93,6 +93,10 @@ class RemoteSource:
     def pid(self) -> int | None:
         """Give the number of the process; None while there is none."""
         return None if self._life is None else self._life.pid
+
+    async def begin(self) -> None:
+        """Start the process; without this the first question does."""
+        await self._alive()
 
     async def facts(self) -> HubFacts:
         """Ask the hub; see `Source.facts`."""

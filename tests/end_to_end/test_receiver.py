@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from batching.adapters.embedded_valkey import EmbeddedValkey
 from tests.end_to_end.hub_here import ready, wait_for
 from tests.end_to_end.plant import Plant, running
 from tests.processes import alive
@@ -27,8 +28,9 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 
 def receivers(plant: Plant) -> list[int]:
     """Give the processes that received, in the order in which they were started."""
-    lines = map(json.loads, (plant.folder / "one.log").read_text().splitlines())
-    return [line["pid"] for line in lines if line["event"] == "receiver started"]
+    said = (plant.folder / "one.log").read_text().splitlines(keepends=True)
+    lines = [json.loads(line) for line in said if line[0] == "{" and line.endswith("\n")]
+    return [line["pid"] for line in lines if line.get("event") == "receiver started"]
 
 
 def test_each_event_is_in_one_batch_however_often_the_receiver_is_killed(plant: Plant) -> None:
@@ -56,3 +58,19 @@ def test_a_service_that_is_killed_leaves_no_receiver(plant: Plant) -> None:
     wait_for(lambda: not alive(receivers(plant)[-1]))
     plant.start()
     plant.complete()
+
+
+def test_a_start_that_fails_leaves_no_receiver(plant: Plant) -> None:
+    (plant.folder / "blobs").write_text("no folder")
+    assert plant.start().wait(60) == 2
+    assert len(receivers(plant)) == 1, "it is started before the store is looked at"
+    assert not alive(receivers(plant)[0])
+
+
+def test_a_service_that_is_told_to_stop_while_it_starts_leaves_no_receiver(plant: Plant) -> None:
+    service = plant.start()
+    wait_for(lambda: receivers(plant))
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(60) == 0
+    assert not any(map(alive, receivers(plant)))
+    assert EmbeddedValkey(plant.folder / "valkey")._gone(), "nor a Valkey"

@@ -14,9 +14,9 @@ from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from ingest.classify import Classifier
 from ingest.consumer import Consumer, Parts
+from ingest.hub_facts import PartitionFacts
 from ingest.metrics import IngestMetrics
 from ingest.settings.limits import Limits
-from ingest.source import PartitionFacts
 from tests.ingest.decode.given import event, rules
 
 BODY = b'{"t":[1],"x":[1],"y":[2]}'

@@ -10,8 +10,9 @@ from azure.eventhub.aio import EventHubProducerClient
 
 from ingest.event import Event
 from ingest.hub import HubServer, HubSettings
+from ingest.hub_facts import HubAddress
 from ingest.hurry import PAUSE_SECONDS, Hurry, Loop
-from ingest.source import HubAddress, Source
+from ingest.source import Source
 
 Ts = TypeVarTuple("Ts")
 

@@ -20,8 +20,8 @@ from batching.redrive import RedriveLog, Redriver, redriven
 from ingest.classify import Classified
 from ingest.decode.problem import Reason
 from ingest.event import Event
+from ingest.hub_facts import PartitionFacts, SourceUnavailable
 from ingest.redrive import RedriveSource, events_of
-from ingest.source import PartitionFacts, SourceUnavailable
 from tests.ingest.decode.given import NOW_NS, event, letter, rules, samples, spec
 from tests.ingest.test_classify import EVERY_KIND, SAMPLE, classifier, events
 

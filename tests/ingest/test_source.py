@@ -9,7 +9,8 @@ from azure.eventhub.aio import EventHubProducerClient
 
 from ingest.event import Event
 from ingest.hub import Gate, HubServer, HubSettings
-from ingest.source import GATHER_SECONDS, HubAddress, Source, SourceUnavailable
+from ingest.hub_facts import HubAddress, SourceUnavailable
+from ingest.source import GATHER_SECONDS, Source
 
 MANY = 1_500
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ingest.embedded_hub import EmbeddedHub
+from ingest.hub_facts import HubAddress
 from ingest.settings.source import EmbeddedHub as HubSettings
-from ingest.source import HubAddress, Source
+from ingest.source import Source
 from ingest.virtual import sender
 from tests.ingest.cli.conftest import Headrace
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ingest.ownership.balancer import Balancer
+from ingest.ownership.balancer import Balancer, Ownerships
 from ingest.ownership.folder import FolderCheckpointStore
 from tests.azurite import Azurite
 
@@ -374,7 +374,7 @@ def test_renewing_alone_reports_no_twin() -> None:
 class Running:
     """A balancer at work in this process, and every set that it told."""
 
-    def __init__(self, store: CheckpointStore, name: str, **settings: Any) -> None:
+    def __init__(self, store: Ownerships, name: str, **settings: Any) -> None:
         self.balancer = Balancer(
             store, instance=name, partitions=EIGHT, **SCOPE, **(settings or FAST)
         )
@@ -403,14 +403,14 @@ async def until(holds: Any, seconds: float = 30.0) -> float:
     return time.monotonic() - started
 
 
-async def share_die_and_return(store: CheckpointStore, expiry_seconds: float) -> None:
+async def share_die_and_return(store: Ownerships, expiry_seconds: float) -> None:
     """Tell the whole story of three balancers on one real store, none of whom is a twin."""
     with capture_logs() as logs:
         await _share_die_and_return(store, expiry_seconds)
     assert not [entry for entry in logs if entry["log_level"] == "warning"]
 
 
-async def _share_die_and_return(store: CheckpointStore, expiry_seconds: float) -> None:
+async def _share_die_and_return(store: Ownerships, expiry_seconds: float) -> None:
     a, b = Running(store, "a"), Running(store, "b")
     await until(lambda: [len(x.balancer.owned) for x in (a, b)] == [4, 4])
     assert a.balancer.owned | b.balancer.owned == set(EIGHT)
@@ -497,7 +497,7 @@ def test_an_error_of_the_listener_ends_the_balancer(tmp_path: Path) -> None:
 INSTANCE = """
 import asyncio, sys
 from pathlib import Path
-from ingest.ownership.balancer import Balancer
+from ingest.ownership.balancer import Balancer, Ownerships
 from ingest.ownership.folder import FolderCheckpointStore
 from tests.ingest.ownership.test_balancer import EIGHT, FAST, SCOPE
 

@@ -36,7 +36,7 @@ class Kinds:
             self._azurite = request.getfixturevalue("azurite")
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[CheckpointStore]:
+    async def open(self) -> AsyncIterator[CheckpointStore | FolderCheckpointStore]:
         if self._azurite is None:
             folder = FolderCheckpointStore(self._folder)
             yield folder

@@ -16,10 +16,11 @@ from azure.eventhub import EventData
 
 from ingest.event import Event
 from ingest.hub import Gate, HubServer, HubSettings
+from ingest.hub_facts import HubAddress, SourceUnavailable
 from ingest.receiver import remote
 from ingest.receiver.brief import Brief
 from ingest.receiver.remote import LISTS, RemoteSource
-from ingest.source import HubAddress, Source, SourceUnavailable
+from ingest.source import Source
 from tests.batching.adapters.local_stage import when
 from tests.ingest.test_source import MANY, send, served
 from tests.processes import alive
@@ -246,7 +247,7 @@ def test_it_ends_with_its_parent() -> None:
         import asyncio, os, signal, sys
         from ingest.receiver.brief import Brief
         from ingest.receiver.remote import RemoteSource
-        from ingest.source import HubAddress
+        from ingest.hub_facts import HubAddress
 
         async def main():
             address = HubAddress("telemetry", "$Default", sys.argv[1])
