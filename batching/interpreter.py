@@ -7,8 +7,8 @@ from contextlib import suppress
 
 YOUNG, MIDDLE, OLD = 10_000, 50, 100  # new objects, then collections, before one looks further
 SWITCH_SECONDS = 0.0005
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's mallopt
-LARGE_BYTES = 2**17
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+LARGE_BYTES, SPARE_BYTES = 2**21, 2**22
 
 
 def settle() -> None:
@@ -40,8 +40,13 @@ def share_memory() -> None:
     is gone: glibc would take larger and larger ones from the heap. One thread runs Python at a
     time, so there is little to be gained by having more heaps. Who starts something that takes a
     thread before `settle` calls this before.
+
+    Each page that comes from outside is one that the kernel clears first. So what an append
+    needs, some half megabytes, is taken from the heap again and again, and the heap keeps a few
+    megabytes at its end; only what a large manifest needs comes from outside and goes back.
     """
     with suppress(AttributeError, OSError):  # not the GNU C library
         library = ctypes.CDLL(None)
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, SPARE_BYTES)

@@ -59,13 +59,28 @@ interpreter.settle()
 def resident():
     said = Path("/proc/self/status").read_text()
     return int(re.search(r"VmRSS:\\s+([0-9]+) kB", said)[1]) // 1024
-given_back = bytearray(2**21)
+given_back = bytearray(2**23)
 del given_back  # from here on glibc would take what is smaller from the heap
-taken = [(bytearray(2**20), bytearray(6_000)) for _ in range(50)]
+taken = [(bytearray(interpreter.LARGE_BYTES), bytearray(6_000)) for _ in range(25)]
 full = resident()
 kept = [small for _, small in taken]
 del taken
 assert resident() < full - 40, (resident(), full)
+"""
+
+AGAIN = """
+import resource
+from batching import interpreter
+interpreter.settle()
+def cleared():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def takes():
+    return bytearray(2**19), bytearray(2**20), bytearray(2**20)
+takes()
+before = cleared()
+for _ in range(100):
+    takes()
+assert cleared() - before < 5_000, "pages of 4 kB that the kernel had to clear"
 """
 
 
@@ -77,3 +92,8 @@ def test_threads_and_arrow_take_memory_from_one_heap() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the threshold is the GNU's")
 def test_large_pieces_are_given_back_whatever_is_between_them() -> None:
     subprocess.run([sys.executable, "-c", LARGE], check=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the thresholds are the GNU's")
+def test_what_an_append_needs_is_taken_again_without_asking_the_kernel() -> None:
+    subprocess.run([sys.executable, "-c", AGAIN], check=True)
