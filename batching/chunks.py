@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from batching.arrow import pa
 from batching.bundle import chunk_table
-from batching.chunk import DTYPES, HEAD_BYTES, LENGTH, SAMPLES, VERSION, Encoded, read, read_one
+from batching.chunk import (
+    DTYPES,
+    HEAD_BYTES,
+    LENGTH,
+    PLAIN,
+    SAMPLES,
+    STEPS,
+    Encoded,
+    read,
+    read_one,
+    times_bytes,
+)
 from batching.errors import CorruptBuffer
 
 _HEAD = np.dtype(
@@ -78,6 +89,18 @@ class Chunks:
         length, name = (self.heads[field].astype(np.int64) for field in ("length", "name"))
         return length + (LENGTH.size - HEAD_BYTES) - name
 
+    @property
+    def times_bytes(self) -> NDArray[np.int64]:
+        """Of these, those of times, in chunks of samples."""
+        plain, n = self.heads["version"] == PLAIN, self.samples
+        return np.where(plain, *(times_bytes(version, n) for version in (PLAIN, STEPS)))
+
+    @property
+    def decoded_bytes(self) -> NDArray[np.int64]:
+        """Bytes of each as `batching.chunk.decoded` gives it, however its times lie."""
+        saved = times_bytes(PLAIN, self.samples) - self.times_bytes
+        return self.payload_bytes + np.where(self.heads["kind"] == SAMPLES, saved, 0)
+
     def table(self) -> Any:
         """Give the table of chunks of a bundle that holds these, one after another."""
         enqueued_ns = np.ascontiguousarray(self.heads["enqueued_ns"])
@@ -104,8 +127,16 @@ class Chunks:
         """
         n = self.samples
         begin = self.at + HEAD_BYTES + self.heads["name"]
-        times = _gathered(self.content, begin, 8 * n, np.dtype("<i8"))
-        return times, self._values(begin + 8 * n, n, channels)
+        values = self._values(begin + self.times_bytes, n, channels)
+        return self._times(begin, n), values
+
+    def _times(self, begin: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.int64]:
+        parts = []
+        for version, read_times in ((PLAIN, _plain), (STEPS, _summed)):
+            of = self.heads["version"] == version
+            if of.any():
+                parts.append((of, read_times(self.content, begin[of], n[of])))
+        return _merged(parts, n)
 
     def _values(
         self, begin: NDArray[np.int64], n: NDArray[np.int64], channels: int
@@ -117,13 +148,7 @@ class Chunks:
             size = n[of] * channels * dtype.itemsize
             values = _gathered(self.content, begin[of], size, dtype)
             parts.append((of, values.reshape(int(n[of].sum()), channels)))
-        if len(parts) == 1:
-            return parts[0][1]
-        found = np.empty((int(n.sum()), channels), np.result_type(*(values for _, values in parts)))
-        with np.errstate(invalid="ignore"):  # a NaN that signals stays a NaN
-            for of, values in parts:
-                found[np.repeat(of, n)] = values
-        return found
+        return _merged(parts, n)
 
 
 def read_all(
@@ -194,10 +219,13 @@ def _heads(content: bytes, at: NDArray[np.int64]) -> NDArray[np.void]:
 def _right(chunks: Chunks) -> bool:
     """Tell whether all chunks are what `read` would give."""
     heads, payload = chunks.heads, chunks.payload_bytes
-    if (heads["version"] != VERSION).any() or (heads["dtype"] >= len(DTYPES)).any():
+    of_samples = heads["kind"] == SAMPLES
+    steps = (heads["version"] == STEPS) & of_samples & (heads["samples"] > 0)
+    known = (heads["version"] == PLAIN) | steps
+    if not known.all() or (heads["dtype"] >= len(DTYPES)).any():
         return False
-    sample_bytes = 8 + heads["channels"] * _ITEM_BYTES[heads["dtype"]]
-    wrong = (heads["kind"] == SAMPLES) & (payload != chunks.samples * sample_bytes)
+    rows = chunks.samples * heads["channels"] * _ITEM_BYTES[heads["dtype"]]
+    wrong = of_samples & (payload != chunks.times_bytes + rows)
     return not (wrong | (payload < 0)).any()
 
 
@@ -207,6 +235,34 @@ def _refuse(bodies: Sequence[Body], begins: Sequence[int]) -> NoReturn:
         for _ in read(memoryview(body)[begin:]):
             pass
     raise CorruptBuffer("chunks in the buffer cannot be read together")
+
+
+def _merged(
+    parts: list[tuple[NDArray[np.bool_], NDArray[Any]]], n: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Put rows of some chunks, each n of them, beside those of the others that a mask tells."""
+    if len(parts) == 1:
+        return parts[0][1]
+    shape = (int(n.sum()), *parts[0][1].shape[1:])
+    found = np.empty(shape, np.result_type(*(rows for _, rows in parts)))
+    with np.errstate(invalid="ignore"):  # a NaN that signals stays a NaN
+        for of, rows in parts:
+            found[np.repeat(of, n)] = rows
+    return found
+
+
+def _plain(content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _gathered(content, begin, 8 * n, np.dtype("<i8"))
+
+
+def _summed(content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add up the steps of all chunks at once, then what each begins with beyond that sum."""
+    first = _gathered(content, begin, np.full(len(n), 8), np.dtype("<i8"))
+    # each from the upper half of its first time on, so that it has n
+    steps = _gathered(content, begin + 4, 4 * n, np.dtype("<u4"))
+    times = np.cumsum(steps, dtype=np.int64)
+    times += np.repeat(first - times[np.cumsum(n) - n], n)
+    return times
 
 
 def _gathered(

@@ -68,7 +68,7 @@ class Fresh:
         return [pieces[begin:end] for begin, end in pairwise(of)]
 
     def totals(self) -> list[dict[str, int]]:
-        """Give first and last number, events, samples and bytes of each, and when it began."""
+        """Give first and last number, events, samples, decoded bytes of each, and when it began."""
         if not self.which:
             return []
         chunks, begins = self.chunks, self.bounds[:-1]
@@ -77,7 +77,7 @@ class Fresh:
             "last": chunks.numbers[self.bounds[1:] - 1],
             "events": np.diff(self.bounds),
             "samples": np.add.reduceat(chunks.samples, begins),
-            "bytes": np.add.reduceat(chunks.payload_bytes, begins),
+            "bytes": np.add.reduceat(chunks.decoded_bytes, begins),
             "opened": chunks.heads["enqueued_ns"][begins],
         }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from batching import names
 from batching.bundle import DeadLetters, samples_file
-from batching.chunk import DEAD_LETTER, IGNORED_EVENT, SAMPLES, UNWRITABLE, Encoded, dead_letter_of
+from batching.chunk import (
+    DEAD_LETTER,
+    IGNORED_EVENT,
+    SAMPLES,
+    UNWRITABLE,
+    Encoded,
+    dead_letter_of,
+    decoded,
+)
 from batching.fresh import Fresh, Held, bounds, fresh
 from batching.model import Entry, EntryKind
 from batching.names import DEAD_STREAM, IGNORED_STREAM, Key
@@ -202,9 +210,10 @@ def _letter(chunk: Encoded, why: str) -> dict[str, Any]:
         return {name: getattr(letter, name) for name in letter.__struct_fields__}
     kind = "ignored event" if chunk.kind == IGNORED_EVENT else "samples"
     shape = f"{chunk.samples} times int64, then {chunk.samples} x {chunk.channels} {chunk.dtype}"
+    body = decoded(chunk)
     return {
         "reason": UNWRITABLE,
         "detail": f"{why}; the body is the {kind} as decoded: {shape}",
-        "body": bytes(chunk.payload),
-        "body_bytes": len(chunk.payload),
+        "body": body,
+        "body_bytes": len(body),
     }

@@ -90,7 +90,9 @@ def _log() -> list[Example]:
             " before them had been appended, `reason` `retention`; or that were `skipped` because"
             " of that; `events` is an upper bound, since some may be in batches from before Redis"
             " was lost); `parked` (an object of chunks whose batches are open, listed with the rows"
-            " of its index that are `used`, all where that is null); `rules` is reserved. `reason`"
+            " of its index that are `used`, all where that is null); `rules` is reserved. `bytes`"
+            " of samples are eight for each time and those of its values, however they lay in"
+            " Redis; of `parked` they are the object's. `reason`"
             f" of a batch is one of {', '.join(f'`{each.value}`' for each in SealReason)}.",
             model.Manifest(
                 log=STORE,
@@ -358,8 +360,9 @@ def _parked() -> str:
         "## Parked object\n\n`<id>/parked/<hub>/<partition>/<n div 10000>/<n>-<nonce>.chunks` and"
         " `.index.arrow` beside it\n\nWhat open batches hold, moved out of Redis so that the"
         " checkpoint can move on (decision 0008). The content is encoded chunks as in"
-        " `batching/chunk.py`, those of one piece one after another. The index is an Arrow IPC"
-        f" file, a row for each piece:\n\n{index}"
+        " `batching/chunk.py`, those of one piece one after another; `bytes` are theirs. A reader"
+        " takes both versions of a chunk, mixed too (decision 0024). The"
+        f" index is an Arrow IPC file, a row for each piece:\n\n{index}"
     )
 
 

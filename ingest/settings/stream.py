@@ -184,7 +184,7 @@ class Seal(Part):
     max_samples: Count | None = Field(default=100_000, description="Samples in a batch.")
     max_bytes: Annotated[Bytes, AfterValidator(at_most(LARGEST_BATCH))] = Field(
         default=Size(8 * 2**20),
-        description="Encoded bytes of a batch, at most 256 MiB; cannot be switched off.",
+        description="Encoded bytes of a batch, as in Redis or parked; at most 256 MiB, always on.",
     )
     max_chunks: Count | None = Field(default=None, description="Chunks (events) in a batch.")
     max_age: Span | None = Field(

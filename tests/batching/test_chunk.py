@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,15 +8,20 @@ from hypothesis import strategies as st
 from batching.chunk import (
     DEAD_LETTER,
     IGNORED_EVENT,
+    PLAIN,
     SAMPLES,
+    STEPS,
+    STEPS_FROM,
     DeadLetter,
     dead_letter_of,
+    decoded,
     encode_dead_letter,
     encode_ignored,
     encode_samples,
     read,
     samples_of,
 )
+from batching.chunks import read_all
 from batching.errors import CorruptBuffer
 from batching.model import Chunk
 from tests.batching.given import chunks, int64s, letters
@@ -32,6 +39,78 @@ def test_chunks_come_back_from_a_buffer_as_they_went_in(made: list[Chunk]) -> No
         assert times_ns.tobytes() == chunk.times_ns.tobytes()
         assert (values.dtype, values.shape) == (chunk.values.dtype, chunk.values.shape)
         assert values.tobytes() == chunk.values.tobytes()  # NaN by its bits
+        assert decoded(back) == times_ns.tobytes() + values.tobytes()
+
+
+HIGHEST, LOWEST = 2**63 - 1, -(2**63)
+
+
+@pytest.mark.parametrize(
+    ("begin", "step", "samples", "version"),
+    [
+        (5, 1, STEPS_FROM - 1, PLAIN),
+        (5, 1, STEPS_FROM, STEPS),
+        (5, 0, STEPS_FROM, STEPS),
+        (LOWEST, 2**32 - 1, STEPS_FROM, STEPS),
+        (5, 2**32, STEPS_FROM, PLAIN),
+        (5, -1, STEPS_FROM, PLAIN),
+        (HIGHEST - 3, 1, STEPS_FROM, STEPS),  # and on from the lowest
+        (-3, 2**31, STEPS_FROM, STEPS),
+        (0, HIGHEST, STEPS_FROM, PLAIN),
+    ],
+)
+def test_times_of_many_samples_lie_as_steps_where_each_is_a_u32(
+    begin: int, step: int, samples: int, version: int
+) -> None:
+    times_ns = np.cumsum(np.array([begin] + [step] * (samples - 1), np.int64))
+    chunk = Chunk(1, 2, "m", times_ns, np.ones((samples, 1), np.float32))
+    body = encode_samples(chunk)
+    (back,) = read(body)
+    bytes_of_times = 8 * samples if version == PLAIN else 8 + 4 * (samples - 1)
+    assert (back.version, len(back.payload)) == (version, bytes_of_times + 4 * samples)
+    assert samples_of(back)[0].tolist() == times_ns.tolist()
+    assert encode_samples(chunk._replace(times_ns=np.repeat(times_ns, 2)[::2])) == body
+
+
+@pytest.mark.parametrize("at", [1, STEPS_FROM // 2, STEPS_FROM - 1])
+@pytest.mark.parametrize("step", [-1, 2**32])
+def test_one_step_that_is_no_u32_keeps_all_times_as_they_are(at: int, step: int) -> None:
+    steps = np.ones(STEPS_FROM, np.int64)
+    steps[at] = step
+    times_ns = np.cumsum(steps)
+    (back,) = read(encode_samples(Chunk(1, 2, "", times_ns, np.ones((STEPS_FROM, 1)))))
+    assert back.version == PLAIN
+    assert np.array_equal(samples_of(back)[0], times_ns)
+
+
+def head(version: int, kind: int, samples: int, payload: int) -> bytes:
+    """Spell the head of a chunk without a message id, its values one channel of float32."""
+    return struct.pack("<IBBBBqqIHH", 28 + payload, version, kind, 1, 0, 7, 8, samples, 1, 0)
+
+
+def test_both_layouts_are_read_whatever_would_be_written() -> None:
+    """Parked pieces of older versions lie in the store for as long as they wait."""
+    values = struct.pack("<3f", 1, 2, 3)
+    plain = head(1, SAMPLES, 3, 36) + struct.pack("<3q", 5, 4, 2**40) + values
+    steps = head(2, SAMPLES, 3, 28) + struct.pack("<qII", -5, 6, 2**32 - 1) + values
+    single = head(2, SAMPLES, 1, 12) + struct.pack("<qf", -5, 1)
+    first, second, third = read(plain + steps + single)
+    assert decoded(third) == single[32:]
+    assert samples_of(first)[0].tolist() == [5, 4, 2**40]
+    assert samples_of(second)[0].tolist() == [-5, 1, 2**32]
+    for back in (first, second):
+        assert samples_of(back)[1].tolist() == [[1], [2], [3]]
+    assert decoded(first) == plain[32:]
+    assert decoded(second) == struct.pack("<3q", -5, 1, 2**32) + values
+
+
+@pytest.mark.parametrize(("kind", "samples"), [(SAMPLES, 0), (DEAD_LETTER, 1), (IGNORED_EVENT, 1)])
+def test_only_samples_have_steps(kind: int, samples: int) -> None:
+    body = head(2, kind, samples, 4) + bytes(4)
+    with pytest.raises(CorruptBuffer, match="version 2"):
+        list(read(body))
+    with pytest.raises(CorruptBuffer, match="version 2"):
+        read_all([body])
 
 
 def test_values_that_are_no_plain_block_are_encoded_in_their_order() -> None:
@@ -98,6 +177,6 @@ def test_no_bytes_make_the_reader_fail_in_another_way(chunk: Chunk, data: st.Dat
 
 def test_a_version_from_the_future_is_corrupt() -> None:
     body = bytearray(encode_ignored(sequence_number=7, enqueued_ns=8))
-    body[4] = 2
-    with pytest.raises(CorruptBuffer, match="version 2"):
+    body[4] = 3
+    with pytest.raises(CorruptBuffer, match="version 3"):
         list(read(bytes(body)))

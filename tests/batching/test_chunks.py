@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batching.chunk import Encoded, encode_ignored, encode_samples, read, samples_of
+from batching.chunk import (
+    PLAIN,
+    SAMPLES,
+    STEPS,
+    STEPS_FROM,
+    Encoded,
+    decoded,
+    encode_ignored,
+    encode_samples,
+    read,
+    samples_of,
+)
 from batching.chunks import Chunks, read_all
 from batching.errors import CorruptBuffer
 from batching.model import Chunk
@@ -30,6 +41,7 @@ def assert_the_same(found: Chunks, walk: list[Encoded]) -> None:
     assert found.numbers.tolist() == [chunk.sequence_number for chunk in walk]
     assert found.samples.tolist() == [chunk.samples for chunk in walk]
     assert found.payload_bytes.tolist() == [len(chunk.payload) for chunk in walk]
+    assert found.decoded_bytes.tolist() == [len(decoded(chunk)) for chunk in walk]
     table = found.table().to_pydict()
     assert table["message_id"] == [chunk.message_id for chunk in walk]
     assert table["enqueued_ns"] == [chunk.enqueued_ns for chunk in walk]
@@ -109,3 +121,16 @@ def test_samples_of_one_dtype_are_what_arrow_gathered() -> None:
     body = encode_samples(Chunk(1, 2, "", np.arange(3), np.ones((3, 2), np.float32)))
     for array in read_all([body, body])[0].times_and_values(2):
         assert not array.flags.owndata
+
+
+def test_times_that_lie_in_both_ways_are_gathered_together() -> None:
+    ends = 2**63 - 3  # the steps of one chunk go around the end of int64, the sum of all as well
+    rising = [np.arange(n) * (2**32 - 1) + ends for n in (STEPS_FROM, STEPS_FROM + 1)]
+    times_ns = [rising[0], np.array([3, 1, 2]), rising[1], np.zeros(0, np.int64), rising[0][::-1]]
+    made = [encode_samples(Chunk(1, 2, "id", t, t.astype(np.float32)[:, None])) for t in times_ns]
+    found, _ = read_all([b"".join(made[:2]), *made[2:]])
+    assert found.heads["version"].tolist() == [STEPS, PLAIN, STEPS, PLAIN, PLAIN]
+    assert (found.heads["kind"] == SAMPLES).all()
+    times, values = found.times_and_values(1)
+    assert np.array_equal(times, np.concatenate(times_ns))
+    assert np.array_equal(values[:, 0], np.concatenate(times_ns).astype(np.float32))

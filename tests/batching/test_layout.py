@@ -15,6 +15,7 @@ from batching.chunk import (
     UNWRITABLE,
     Encoded,
     dead_letter_of,
+    decoded,
     encode_samples,
     read,
     samples_of,
@@ -114,7 +115,7 @@ def test_an_entry_says_what_its_chunks_say(buffers: list[SealedBuffer]) -> None:
         assert (entry.first, entry.last) == (held[0].sequence_number, held[-1].sequence_number)
         assert entry.events == len(held)
         assert entry.samples == sum(chunk.samples for chunk in held)
-        assert entry.bytes == sum(len(chunk.payload) for chunk in held)
+        assert entry.bytes == sum(len(decoded(chunk)) for chunk in held)
     assert not list(entries)
 
 
@@ -141,6 +142,8 @@ def test_a_bundle_holds_the_samples_of_its_batches_and_their_chunks(
                 dead_letter_of(c).reason if c.kind == DEAD_LETTER else UNWRITABLE for c in held
             ]
             assert rows["reason"].to_pylist() == reasons
+            bodies = [dead_letter_of(c).body if c.kind == DEAD_LETTER else decoded(c) for c in held]
+            assert rows["body"].to_pylist() == bodies
             assert rows["time"].cast(pa.int64()).to_pylist() == [c.enqueued_ns for c in held]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from batching import chunk
 from batching.chunks import read_all
 from batching.errors import CorruptBuffer, CorruptObject, NewerFormat
-from batching.model import Element, Manifest, Position, Result, RunRecord, Store, load
+from batching.model import Chunk, Element, Manifest, Position, Result, RunRecord, Store, load
 from batching.names import DEAD, Key
 from ingest.classify import Classifier
 from ingest.decode import json_body
@@ -164,6 +164,8 @@ def _read_at_once(data: bytes) -> list[chunk.Encoded] | str:
         if kept.any():
             times, values = found.only(kept).times_and_values(channels)
             assert values.shape == (len(times), channels)
+            each = [chunk.samples_of(found.one(i))[0] for i in np.flatnonzero(kept)]
+            assert times.tobytes() == np.concatenate(each).tobytes()
     return [found.one(i) for i in range(len(found))]
 
 
@@ -232,6 +234,9 @@ def _buffers() -> Iterator[bytes]:
     for data in _events():
         found = CLASSIFIERS[data[0] % len(CLASSIFIERS)].classify(event_of(data))
         yield b"".join(element.body for element in found.elements)
+    times = np.arange(chunk.STEPS_FROM)
+    for made in (times, times[::-1]):
+        yield chunk.encode_samples(Chunk(7, 8, "m", made, np.ones((len(made), 2), np.int16))) * 2
 
 
 def _documents() -> Iterator[bytes]:

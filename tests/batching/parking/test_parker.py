@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from batching import names, upkeep, view
+from batching import chunk, names, upkeep, view
 from batching.adapters.embedded_valkey import EmbeddedValkey
+from batching.bundle import open_bundle
 from batching.errors import CorruptObject, Reattach, WrongStore
 from batching.model import Entry, EntryKind
 from batching.names import Key
@@ -490,5 +492,32 @@ def test_an_emptied_redis_cannot_feign_that_an_owner_has_finished(play) -> None:
         await fed(bench, owner, "a", 2)
         await ended(bench, owner)
         assert await owner.finished()
+
+    play(story)
+
+
+def test_a_batch_has_what_an_older_version_parked_with_what_this_one_appends(
+    play, monkeypatch
+) -> None:
+    async def story(bench: Bench) -> None:
+        owner = await bench.attached()
+        monkeypatch.setattr(chunk, "STEPS_FROM", 2**32)  # all times as they are
+        older = [bench.element(number, samples=100) for number in (0, 1)]
+        await owner.append(older, 1, bench.clock.now)
+        await fed(bench, owner, "", 12)
+        await owner.drain()
+        assert len(await parked_objects(bench)) == 2
+        monkeypatch.undo()
+        newer = bench.element(14, samples=100)
+        assert len(newer.body) < len(older[0].body)
+        await owner.append([newer], 14, bench.clock.now)
+        await ended(bench, owner)
+        (batch,) = [entry for entry in await entries_of(bench) if entry.samples == 300]
+        assert batch.bytes == 300 * (8 + 8)
+        table = open_bundle(await bench.store.get(batch.data or "") or b"")
+        rows = table.slice(batch.rows[0], 300)
+        times_ns = np.arange(100) + bench.clock.now
+        assert rows["time"].cast("int64").to_pylist() == np.tile(times_ns, 3).tolist()
+        assert rows["x"].to_pylist() == np.repeat([0.0, 1.0, 14.0], 100).tolist()
 
     play(story)
