@@ -23,12 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batching.errors import CorruptBuffer
-from batching.model import Chunk
+from batching.model import DTYPES, Chunk
 
 PLAIN, STEPS = 1, 2  # versions: how times lie
 STEPS_FROM = 64  # samples: with fewer, the bytes saved are worth less than the work
 SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
-DTYPES = ("float64", "float32", "int64", "int32", "int16")
 _DTYPES = {name: np.dtype(name) for name in DTYPES}
 _DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
 _ITEM_BYTES = tuple(np.dtype(name).itemsize for name in DTYPES)

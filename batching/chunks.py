@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from batching.arrow import pa
 from batching.bundle import chunk_table
 from batching.chunk import (
-    DTYPES,
     HEAD_BYTES,
     LENGTH,
     PLAIN,
@@ -26,6 +25,7 @@ from batching.chunk import (
     times_bytes,
 )
 from batching.errors import CorruptBuffer
+from batching.model import DTYPES
 
 _HEAD = np.dtype(
     [

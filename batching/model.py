@@ -13,6 +13,7 @@ from batching.errors import CorruptObject, NewerFormat
 from batching.names import Key
 
 FORMAT = 1
+DTYPES = ("float64", "float32", "int64", "int32", "int16")  # of samples
 Document = TypeVar("Document")
 
 

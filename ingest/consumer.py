@@ -18,11 +18,12 @@ from batching.limits.governor import Governor
 from batching.model import Element
 from batching.partition import Partition
 from ingest.classify import Classified, Classifier
+from ingest.decode.spec import StopRule
 from ingest.event import Event
 from ingest.feed import Feed, Ground
 from ingest.hub_facts import SourceUnavailable
 from ingest.metrics import IngestMetrics
-from ingest.stop_above import IntakeStopped, Stop, StopAbove, StopRule
+from ingest.stop_above import IntakeStopped, Stop, StopAbove
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog
 

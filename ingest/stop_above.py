@@ -6,19 +6,11 @@ the last events of that stream in this partition, looked at before they are appe
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from batching.chunk import dead_letter_of, read
 from ingest.classify import Classified
-
-
-@dataclass(frozen=True, slots=True)
-class StopRule:
-    """Stop when more than `share` of a stream's last `over` events cannot be used."""
-
-    share: float
-    over: int
+from ingest.decode.spec import StopRule
 
 
 class Stop(NamedTuple):

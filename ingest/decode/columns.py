@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batching.chunk import DTYPES
+from batching.model import DTYPES
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import DecodeSpec
 from ingest.decode.times import Column, Times

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from batching.chunk import DTYPES
-from batching.errors import SettingError
 from ingest.decode import cbor_body, json_body, npy, raw, senml
 from ingest.decode.body import plain_body
+from ingest.decode.checks import check
 from ingest.decode.columns import Decoded
 from ingest.decode.json_arrays import SMALLEST_BYTES, JsonArrays
 from ingest.decode.problem import Reason, Unusable
@@ -25,8 +24,6 @@ CONTENT_TYPES: dict[str, Format] = {
     "application/x-npy": "npy",
 }
 SAYS_NOTHING = frozenset({"", "application/octet-stream", "text/plain"})
-FORMATS = ("json", "senml", "cbor", "npy", "raw")
-MAX_CHANNELS = 1_000
 _FIRST_BYTE_OF_CBOR = 0x80  # of a list, map or tag; JSON begins with an ASCII character
 _Decode: TypeAlias = Callable[[bytes, int], Decoded]
 
@@ -45,7 +42,7 @@ class Reader:
     """
 
     def __init__(self, spec: DecodeSpec, sender: str | None = None) -> None:
-        _check(spec)
+        check(spec)
         self._spec = spec
         to_ns = converter(spec.time)
         path = tuple(sender.split(".")) if sender else ()
@@ -116,23 +113,3 @@ def _asked(media: str) -> Format | None:
     if known is None and media.endswith("+cbor"):
         return "cbor"
     return known
-
-
-def _check(spec: DecodeSpec) -> None:
-    if spec.format not in FORMATS:
-        raise SettingError(
-            f"decode.format: {spec.format!r} is not known, use one of {', '.join(FORMATS)}"
-        )
-    if spec.dtype not in DTYPES:
-        raise SettingError(
-            f"decode.dtype: {spec.dtype!r} is not known, use one of {', '.join(DTYPES)}"
-        )
-    if not 0 < len(spec.channels) <= MAX_CHANNELS:
-        raise SettingError(f"decode.channels: name 1 to {MAX_CHANNELS} channels")
-    if len({spec.time.field, *spec.channels}) <= len(spec.channels) or "" in spec.channels:
-        raise SettingError("decode.channels: a name is empty, there twice, or the time field's")
-    if spec.format == "raw" and spec.time.unit == "iso8601":
-        raise SettingError("decode.time.unit: raw rows hold numbers, use ns, us, ms or s")
-    for name in ("max_body_bytes", "max_samples", "max_decoded_bytes"):
-        if getattr(spec, name) <= 0:
-            raise SettingError(f"decode.{name}: must be above zero, got {getattr(spec, name)}")

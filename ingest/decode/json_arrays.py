@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.decode.checks import SCALE_NS
 from ingest.decode.columns import Decoded, Part, check_rows, values_of
 from ingest.decode.problem import Unusable
 from ingest.decode.spec import DecodeSpec
-from ingest.decode.times import LAST_NS, SCALE_NS, Times, ToNanoseconds
+from ingest.decode.times import LAST_NS, Times, ToNanoseconds
 
 try:
     from simdjson import Array, Parser

@@ -51,6 +51,14 @@ class SensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRule:
+    """Stop when more than `share` of a stream's last `over` events cannot be used."""
+
+    share: float
+    over: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRules:
     """Match, sensor and decode of one stream."""
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batching.errors import SettingError
+from ingest.decode.checks import SCALE_NS, zone_of
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import TimeSpec
 
@@ -17,7 +17,6 @@ Column: TypeAlias = Sequence[Any] | NDArray[Any]
 Times: TypeAlias = NDArray[np.int64]
 ToNanoseconds: TypeAlias = Callable[[Column], Times]
 
-SCALE_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 LAST_NS = 2**63 - 1
 _FEW = 16
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001, local times are told apart by their zone below
@@ -37,26 +36,13 @@ def converter(spec: TimeSpec) -> ToNanoseconds:
         SettingError: unit or zone is not known.
 
     """
+    zone = zone_of(spec)
     if spec.unit == "iso8601":
-        zone = _zone(spec.zone)
         return lambda column: _from_arrays(column, 0) if _is_array(column) else _iso(column, zone)
-    if spec.unit not in SCALE_NS:
-        raise SettingError(
-            f"decode.time.unit: {spec.unit!r} is not known, use ns, us, ms, s or iso8601"
-        )
     scale = SCALE_NS[spec.unit]
     return lambda column: (
         _from_arrays(column, scale) if _is_array(column) else _from_numbers(column, scale)
     )
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return None if name is None else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingError(
-            f"decode.time.zone: {name!r} is no time zone of this machine, try Europe/Helsinki"
-        ) from error
 
 
 def _is_array(column: Column) -> bool:

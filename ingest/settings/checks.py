@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batching.errors import SettingError
 from ingest import sensors
-from ingest.decode.formats import Reader
+from ingest.decode.checks import check
 from ingest.settings.argo import Argo
 from ingest.settings.job import Run
 from ingest.settings.problems import Problem, did_you_mean
@@ -39,7 +39,7 @@ def _streams(settings: Settings) -> Iterator[Problem]:
         where = ("streams", rules.name)
         try:
             sensors.check(rules, iot_hub=settings.iot_hub)
-            Reader(rules.decode, rules.sensor.name if rules.sensor.by == "field" else None)
+            check(rules.decode)
         except SettingError as error:
             yield _problem(where, str(error).removeprefix(f"streams.{rules.name}."))
 

@@ -14,7 +14,7 @@ from batching.policy import SealPolicy
 from batching.retention import Retention as PlainRetention
 from batching.runs.jobs import Job as PlainJob
 from ingest.cores import cores
-from ingest.decode.spec import StreamRules
+from ingest.decode.spec import StopRule, StreamRules
 from ingest.sensors import DEVICE
 from ingest.settings.argo import Argo
 from ingest.settings.job import Job, Run
@@ -36,7 +36,6 @@ from ingest.settings.limits import Limits
 from ingest.settings.places import Blobs, Redis
 from ingest.settings.source import IotHub, Source
 from ingest.settings.stream import Stream
-from ingest.stop_above import StopRule
 from ingest.units import Duration, Kept, Size
 
 RECEIVER_CORES = 2  # from here on there is one for it

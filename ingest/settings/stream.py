@@ -12,7 +12,14 @@ from pydantic import (
 )
 
 from batching.policy import SealPolicy
-from ingest.decode.spec import DecodeSpec, MatchSpec, SensorSpec, StreamRules, TimeSpec
+from ingest.decode.spec import (
+    DecodeSpec,
+    MatchSpec,
+    SensorSpec,
+    StopRule,
+    StreamRules,
+    TimeSpec,
+)
 from ingest.settings.job import Run
 from ingest.settings.kinds import (
     Accepts,
@@ -27,7 +34,6 @@ from ingest.settings.kinds import (
     Zone,
     at_most,
 )
-from ingest.stop_above import StopRule
 from ingest.units import Duration, Size
 
 LARGEST_BATCH = Size(256 * 2**20)

@@ -5,14 +5,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from batching.chunk import (
-    DTYPES,
     STEPS_FROM,
     DeadLetter,
     encode_dead_letter,
     encode_ignored,
     encode_samples,
 )
-from batching.model import Chunk
+from batching.model import DTYPES, Chunk
 
 int64s = st.integers(-(2**63), 2**63 - 1)
 all_numbers = st.integers(0, 2**63 - 1)

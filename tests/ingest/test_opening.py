@@ -45,6 +45,12 @@ def pid_of(receiver: Begun | None) -> int:
     return receiver.source.pid
 
 
+def modules(program: str) -> set[str]:
+    """Give the modules that a program prints."""
+    command = [sys.executable, "-c", program]
+    return {*subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()}
+
+
 def test_the_first_question_is_put_before_the_parent_holds_up_its_loop() -> None:
     async def story() -> None:
         async with served() as source, begun(settings(source)) as receiver:
@@ -101,9 +107,16 @@ def test_nothing_is_begun_where_there_is_no_receiver_or_no_address_yet(
     asyncio.run(story())
 
 
+def test_settings_are_read_without_what_only_decoding_needs() -> None:
+    """They are read before anything else can start, and by every command."""
+    program = "import sys; from ingest.config import load; load(None, {}); print(*sys.modules)"
+    loaded = modules(program)
+    assert "ingest.settings.checks" in loaded
+    assert not loaded & {"numpy", "pyarrow", "redis", "aiohttp", "azure", "simdjson"}
+
+
 def test_a_service_whose_receiver_is_apart_does_not_load_the_sdk() -> None:
     program = "import sys, ingest.cli.run, ingest.service, ingest.opening; print(*sys.modules)"
-    command = [sys.executable, "-c", program]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    loaded = modules(program)
     assert "ingest.service" in loaded
-    assert not [name for name in loaded if name.partition(".")[0] == "azure"]
+    assert "azure" not in loaded

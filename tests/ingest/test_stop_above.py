@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.classify import Classified
-from ingest.decode.spec import MatchSpec, StreamRules
+from ingest.decode.spec import MatchSpec, StopRule, StreamRules
 from ingest.event import Event
-from ingest.stop_above import IntakeStopped, StopAbove, StopRule
+from ingest.stop_above import IntakeStopped, StopAbove
 from tests.ingest.decode.given import event, rules
 from tests.ingest.test_classify import FIELD, SAMPLE, classifier
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batching.errors import SettingError
+from ingest.decode.checks import SCALE_NS
 from ingest.decode.problem import Reason, Unusable
 from ingest.decode.spec import TimeSpec
-from ingest.decode.times import LAST_NS, SCALE_NS, converter
+from ingest.decode.times import LAST_NS, converter
 
 UNITS = st.sampled_from(sorted(SCALE_NS))
 
