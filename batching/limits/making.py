@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-MAKING_BYTES = 8 * 2**20
-PEEK_BYTES, SMALL_BYTES = 4 * 2**20, 2**18  # of one manifest: at most; and counted at least
+MAKING_BYTES = 4 * 2**20
+PEEK_BYTES, SMALL_BYTES = 2 * 2**20, 2**18  # of one manifest: at most; and counted at least
 
 
 class Making:
