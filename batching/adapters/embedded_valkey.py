@@ -30,6 +30,7 @@ from batching.errors import SettingError
 LONGEST_SOCKET_BYTES = 100  # the kernel takes 104 (macOS) or 108, with a closing zero
 START_SECONDS = 60.0  # reading back a large append-only file takes a while
 STOP_SECONDS = 20.0
+REWRITE_GROWTH = 300  # percent: a rewrite copies all that is open, and pages that change meanwhile
 _POLL_SECONDS = 0.02
 
 
@@ -174,6 +175,7 @@ class EmbeddedValkey:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            "auto-aof-rewrite-percentage": str(REWRITE_GROWTH),
             "rdbcompression": "no",
             "maxmemory-policy": "noeviction",
             "databases": "1",

@@ -53,8 +53,9 @@ def test_a_server_is_started_and_stopped(folder: Path) -> None:
     server = EmbeddedValkey(folder)
     url = run(server.start())
     assert ask(url, lambda client: client.ping())
-    settings = ask(url, lambda client: client.config_get("appendonly", "maxmemory-policy", "port"))
-    assert settings == {"appendonly": "yes", "maxmemory-policy": "noeviction", "port": "0"}
+    wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "port": "0"}
+    wanted["auto-aof-rewrite-percentage"] = "300"
+    assert ask(url, lambda client: client.config_get(*wanted)) == wanted
     assert run(server.stop())
     with pytest.raises(redis.ConnectionError):
         ask(url, lambda client: client.ping())
