@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
-import structlog
 
 from batching import names
 from batching.durable import write_data
@@ -26,6 +25,7 @@ from batching.names import DEAD_STREAM, Key
 from batching.parking.reads import Fronts, Gone, read_pieces
 from batching.ports import Buffer, Clock, SealedBuffer
 from batching.retry import answered
+from batching.structured import structlog
 from batching.view import NO_INDEXES, Indexes, Log, View, carried
 
 PEEK_BUFFERS = 1_000

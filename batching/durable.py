@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-import structlog
-
 from batching.ports import BlobStore
 from batching.retry import answered
+from batching.structured import structlog
 
 AGAIN_SECONDS = 0.5
 log = structlog.get_logger()

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
-import structlog
-
 from batching import names
 from batching.errors import Transient
 from batching.failpoints import reached
@@ -23,6 +21,7 @@ from batching.retention import Retention
 from batching.retry import answered
 from batching.runs.records import RunLog
 from batching.runs.retired import open_jobs
+from batching.structured import structlog
 from batching.view import Log
 
 AT_ONCE = 2_000  # manifests of one pass, and bundles looked at

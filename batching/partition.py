@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-import structlog
-
 from batching.commit import Committer
 from batching.errors import BufferFull, Leaving, Reattach
 from batching.failpoints import reached
@@ -30,6 +28,7 @@ from batching.ports import AppendAnswer, Appended, Buffer, Clock, OpenBuffer
 from batching.retry import answered
 from batching.sealing import Sealing
 from batching.states import Planned, States
+from batching.structured import structlog
 from batching.tenure import PAGE, Hooks, Rules, Tenure
 from batching.upkeep import Upkeep
 from batching.view import Log, View

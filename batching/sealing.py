@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-import structlog
-
 from batching.failpoints import reached
 from batching.model import SealReason
 from batching.names import Key
 from batching.retry import answered
+from batching.structured import structlog
 from batching.tenure import Tenure
 
 SWEEP_LIMIT = 500

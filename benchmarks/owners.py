@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -32,6 +31,7 @@ from batching.names import Key
 from batching.partition import Partition
 from batching.ports import BlobStore
 from batching.scope import Scoped
+from batching.structured import structlog
 from batching.tenure import Hooks, Rules
 from batching.view import Log
 

@@ -13,14 +13,13 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import structlog
-
 from batching import names
 from batching.errors import CorruptBuffer, Reattach, SettingError
 from batching.layout import StreamFormat
 from batching.model import KeptRules, dump, load
 from batching.partition import Partition
 from batching.retry import answered
+from batching.structured import structlog
 from batching.view import partitions_of
 from ingest.config import Settings
 from ingest.parts import Parts

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from batching.errors import CorruptBuffer, Leaving, Reattach
 from batching.failpoints import reached
 from batching.limits.governor import Governor
 from batching.model import Element
 from batching.partition import Partition
+from batching.structured import structlog
 from ingest.classify import Classified, Classifier
 from ingest.decode.spec import StopRule
 from ingest.event import Event

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import structlog
-
 from batching.metrics import BatchingMetrics
+from batching.structured import structlog
 from ingest.consumer import Consumer
 from ingest.metrics import IngestMetrics
 

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-import structlog
-
+from batching.structured import structlog
 from ingest.hub_facts import SourceUnavailable
 from ingest.standing import Standing
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from batching.structured import structlog
 
+_types = structlog.typing
 MASK = "***"
 # heard from WARNING on
 QUIET = ("azure", "aiohttp", "asyncio", "httpcore2", "httpx2", "urllib3", "msal", "uamqp")
@@ -31,10 +31,10 @@ def mask(text: str) -> str:
 class _Masked:
     """A renderer whose lines are masked whole: events, facts and tracebacks alike."""
 
-    def __init__(self, inner: Processor) -> None:
+    def __init__(self, inner: _types.Processor) -> None:
         self._inner = inner
 
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+    def __call__(self, logger: _types.WrappedLogger, name: str, event: _types.EventDict) -> str:
         return mask(str(self._inner(logger, name, event)))
 
 
@@ -79,8 +79,8 @@ def configure(
     )
 
 
-def _shared(about: Mapping[str, object]) -> Sequence[Processor]:
-    def say_which(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _shared(about: Mapping[str, object]) -> Sequence[_types.Processor]:
+    def say_which(_: _types.WrappedLogger, __: str, event: _types.EventDict) -> _types.EventDict:
         return {**event, **about}
 
     return [
@@ -92,7 +92,7 @@ def _shared(about: Mapping[str, object]) -> Sequence[Processor]:
     ]
 
 
-def _renderers(*, console: bool, colors: bool) -> Sequence[Processor]:
+def _renderers(*, console: bool, colors: bool) -> Sequence[_types.Processor]:
     if console:  # plain tracebacks: the richer ones print local variables
         plain = structlog.dev.plain_traceback
         render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)

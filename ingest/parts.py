@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 from batching.adapters.embedded_valkey import EmbeddedValkey
@@ -30,6 +29,7 @@ from batching.runs.jobs import Job
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.retired import refuse_retired
 from batching.scope import Scoped
+from batching.structured import structlog
 from batching.tenure import Rules
 from ingest.classify import Classifier
 from ingest.config import Settings

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-import structlog
 from prometheus_client import Metric
 
 from batching.adapters.redis_buffer import RedisBuffer, older_prefix, prefix
@@ -16,6 +15,7 @@ from batching.names import REDRIVE
 from batching.partition import Partition
 from batching.redrive import RedriveLog
 from batching.runs.dispatcher import Dispatcher
+from batching.structured import structlog
 from batching.tenure import Hooks
 from batching.view import Log
 from ingest.answers import Answers, Front

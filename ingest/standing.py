@@ -6,12 +6,11 @@ oldest event is gone, and the log must say so before anybody goes on behind it.
 
 import asyncio
 
-import structlog
-
 from batching import names
 from batching.errors import PositionLost, Reattach, WrongHub
 from batching.model import LostReason, Store
 from batching.partition import Partition
+from batching.structured import structlog
 from ingest.feed import HubFeed
 from ingest.hub_facts import HubFacts, PartitionFacts
 from ingest.metrics import IngestMetrics

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-import structlog
+from batching.structured import structlog
 
 SAME_SECONDS = 1.0  # a terminal and a supervisor may both pass on the same wish
 log = structlog.get_logger()

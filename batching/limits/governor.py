@@ -16,7 +16,6 @@ from functools import reduce
 from itertools import chain
 from typing import Protocol
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 from batching.errors import Leaving
@@ -35,6 +34,7 @@ from batching.limits.pressure import (
     strained,
 )
 from batching.names import Key
+from batching.structured import structlog
 
 ASK_SECONDS = 0.25  # how often who waits looks again, though nobody told it to
 FULL_SECONDS = 0.5  # between two tries of an append while Redis has no memory

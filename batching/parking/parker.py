@@ -10,8 +10,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-import structlog
-
 from batching import names
 from batching.chunk import read
 from batching.commit import Committer
@@ -24,6 +22,7 @@ from batching.parking.pieces import ParkedObject
 from batching.parking.reads import Fronts, Gone, read_pieces
 from batching.ports import Parkable, Shell
 from batching.retry import answered
+from batching.structured import structlog
 from batching.tenure import Tenure
 from batching.view import View
 

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import structlog
-
 from batching import names
 from batching.errors import (
     BatchError,
@@ -22,6 +20,7 @@ from batching.runs.jobs import Job
 from batching.runs.manifests import Manifests
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.records import RunLog
+from batching.structured import structlog
 
 QUIET_MANIFESTS = 1_000  # so many without a batch of a job get a record of their own
 POLL_SECONDS = 1.0

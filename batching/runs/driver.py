@@ -6,8 +6,6 @@ results and the end are created once, and a run's name follows from its attempt.
 
 from dataclasses import dataclass
 
-import structlog
-
 from batching import names
 from batching.failpoints import reached
 from batching.model import Attempt, Result, RunRecord, Store
@@ -16,6 +14,7 @@ from batching.runs.jobs import Job, run_name
 from batching.runs.metrics import DispatchMetrics
 from batching.runs.records import ASKED, REFUSED, RunLog, Trail
 from batching.runs.retries import gone
+from batching.structured import structlog
 
 LOOK_AGAIN_NS = 30 * 10**9
 

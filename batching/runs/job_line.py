@@ -6,8 +6,6 @@ own, and its creation decides, so any number of processes may do this on one sto
 
 from collections.abc import Sequence
 
-import structlog
-
 from batching import names
 from batching.failpoints import reached
 from batching.model import RunBatch, RunRecord, Store
@@ -22,6 +20,7 @@ from batching.runs.pace import Pace
 from batching.runs.records import RunLog
 from batching.runs.schedule import Due
 from batching.runs.settling import EVER, Settling
+from batching.structured import structlog
 from batching.view import partitions_of
 
 LATE_NS = 60 * 10**9  # a run of a schedule that starts later is told as one

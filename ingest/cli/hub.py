@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import structlog
 import typer
 
 from batching.errors import SettingError
+from batching.structured import structlog
 from ingest.hub import Faults, Gate, HubServer, HubSettings, Retention
 from ingest.hub.certificate import context, self_made
 from ingest.units import Duration, Size

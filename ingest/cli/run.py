@@ -29,10 +29,9 @@ def run(
 
     Exit code 3: it ended within drain_seconds, and left something to the next start.
     """
-    import structlog
-
     from batching import failpoints, interpreter
     from batching.errors import NotDrained
+    from batching.structured import structlog
     from ingest import logs
     from ingest.config import load
     from ingest.hurry import Loop

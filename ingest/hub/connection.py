@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-import structlog
-
+from batching.structured import structlog
 from ingest.hub.amqp import CodecError, Described, Symbols
 from ingest.hub.frames import (
     ACCEPTED,

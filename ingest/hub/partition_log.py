@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
+from batching.structured import structlog
 from ingest.hub.messages import Event, stamp
 from ingest.hub.segment import RECORD_BYTES, SUFFIX, Segment
 

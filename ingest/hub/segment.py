@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from pathlib import Path
 
-import structlog
+from batching.structured import structlog
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from batching.errors import SettingError
+from batching.structured import structlog
 from ingest.hub.connection import Connection
 from ingest.hub.frames import error
 from ingest.hub.hub import Hub, HubSettings, not_found

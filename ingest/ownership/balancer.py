@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol
 
-import structlog
-
 from batching.clock import SystemClock
 from batching.ports import Clock
+from batching.structured import structlog
 from ingest.ownership.fair_share import wish
 
 SECOND_NS = 10**9

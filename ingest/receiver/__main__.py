@@ -9,9 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from batching import interpreter
+from batching.structured import structlog
 from ingest import logs
 from ingest.event import Event
 from ingest.hub_facts import SourceUnavailable

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import structlog
-
+from batching.structured import structlog
 from ingest.event import Event
 from ingest.hub_facts import ANSWER_SECONDS, HubFacts, PartitionFacts, SourceUnavailable
 from ingest.line import Line, packed, spawn, unpacked

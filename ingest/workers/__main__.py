@@ -7,10 +7,9 @@ import socket
 import sys
 from contextlib import suppress
 
-import structlog
-
 from batching import failpoints, interpreter
 from batching.errors import BatchError, NotDrained, Transient
+from batching.structured import structlog
 from ingest import logs
 from ingest.answers import Answers
 from ingest.config import Settings

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from prometheus_client import CollectorRegistry, Metric
 
 from batching.errors import BatchError, NotDrained, Transient
+from batching.structured import structlog
 from ingest.config import Settings
 from ingest.http import HttpServer
 from ingest.workers.brief import Brief, briefs

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import httpx2
 import msgspec
-import structlog
 from lightkube.core.exceptions import ConfigError
 from lightkube.core.generic_client import BasicRequest, GenericAsyncClient
 from lightkube.generic_resource import create_namespaced_resource
@@ -30,6 +29,7 @@ from batching.adapters.argo.answers import (
 )
 from batching.errors import LauncherBusy, LauncherRefused, LauncherUnavailable
 from batching.metrics_argo import ArgoMetrics
+from batching.structured import structlog
 
 CALL_SECONDS = 10.0
 REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 60.0

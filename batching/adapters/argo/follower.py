@@ -10,13 +10,12 @@ import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 
-import structlog
-
 from batching.adapters.argo.answers import Refused
 from batching.adapters.argo.api import Api
 from batching.adapters.argo.workflow import Head, Json, course_of, head_of, selector
 from batching.errors import BatchError
 from batching.metrics_argo import ArgoMetrics
+from batching.structured import structlog
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 10.0
 SHORT_SECONDS = 1.0  # a watch that ends sooner is no good: wait before the next

@@ -7,12 +7,11 @@ attempt is used up. So each start looks first, and `run` looks all the time, for
 import asyncio
 from collections.abc import Mapping
 
-import structlog
-
 from batching.adapters.argo.api import Api
 from batching.adapters.argo.workflow import takes_run
 from batching.errors import BatchError, LauncherRefused
 from batching.metrics_argo import ArgoMetrics
+from batching.structured import structlog
 
 LOOK_SECONDS = 30.0
 
