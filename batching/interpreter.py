@@ -25,11 +25,16 @@ def settle() -> None:
     lock after each of its many system calls: 5 ms by default, a tenth of that here, so that
     neither appends nor commits of other partitions wait for one.
     """
-    gc.collect(1)  # modules leave no cycles to speak of, and a look at all of them takes 50 ms
-    gc.freeze()
+    leave_alone()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     sys.setswitchinterval(SWITCH_SECONDS)
     share_memory()
+
+
+def leave_alone() -> None:
+    """Leave what is there alone for ever; once more where modules were loaded later."""
+    gc.collect(1)  # modules leave no cycles to speak of, and a look at all of them takes 50 ms
+    gc.freeze()
 
 
 def share_memory() -> None:

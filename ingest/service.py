@@ -8,6 +8,7 @@ from functools import partial
 
 from prometheus_client import Metric
 
+from batching import interpreter
 from batching.adapters.redis_buffer import RedisBuffer, older_prefix, prefix
 from batching.errors import BatchError, NotDrained
 from batching.layout import StreamFormat
@@ -25,7 +26,6 @@ from ingest.consumer import Consumer
 from ingest.consumer import Parts as ConsumerParts
 from ingest.feed import Feed
 from ingest.fleet import Fleet
-from ingest.http import HttpServer
 from ingest.hub_watch import HubWatch
 from ingest.opening import Begun
 from ingest.ownership.balancer import Balancer
@@ -35,7 +35,9 @@ from ingest.standing import Standing
 
 HAND_OVER_SECONDS = 6.0  # of the drain: to release partitions and stop dispatching
 CUT_SECONDS = 1.0
+MOMENT_SECONDS = 0.02
 log = structlog.get_logger()
+Asked = Callable[[Settings, Answers], Front]
 
 
 async def serve(
@@ -43,7 +45,7 @@ async def serve(
     stop: asyncio.Event,
     *,
     ready: Callable[[int], None] = lambda _: None,
-    front: Callable[[Settings, Answers], Front] = HttpServer,
+    front: Asked | None = None,
     siblings: Sequence[str] = (),
     begun: Begun | None = None,
 ) -> None:
@@ -53,7 +55,7 @@ async def serve(
         settings: checked.
         stop: set it to end.
         ready: is told how many partitions the hub has, once everything runs.
-        front: where the service is asked.
+        front: where the service is asked; its own port if not given.
         siblings: names of instances that are started together with this one, its own too.
         begun: a receiver that runs already, and is closed by the caller.
 
@@ -65,12 +67,14 @@ async def serve(
 
     """
     async with AsyncExitStack() as stack:
+        asked = asyncio.create_task(_front(front), name="front")
+        stack.callback(asked.cancel)
         parts = await open_parts(settings, stack, begun)
         service = _Service(parts, stop, siblings)
         await change_over(parts, service.owner)
         failed: BaseExceptionGroup[BatchError] | None = None
         try:
-            await service.run(front, ready)
+            await service.run(await asked, ready)
         except* TimeoutError:
             log.error("drain took longer than drain_seconds")
         except* BatchError as group:
@@ -119,9 +123,7 @@ class _Service:
         self._sealed = False  # whether to leave nothing open
         self.finished = False
 
-    async def run(
-        self, front: Callable[[Settings, Answers], Front], ready: Callable[[int], None]
-    ) -> None:
+    async def run(self, front: Asked, ready: Callable[[int], None]) -> None:
         """Start everything, wait for `stop`, stop from the source to the runs."""
         drain_seconds = float(self._parts.settings.drain_seconds)
         balanced, dispatched = asyncio.Event(), asyncio.Event()
@@ -276,6 +278,17 @@ class _Service:
     def _is_first(self) -> bool:
         """Tell whether this process owns the lowest partition, whose owner dispatches."""
         return min(self._parts.partitions, key=int) in self._balancer.owned
+
+
+async def _front(given: Asked | None) -> Asked:
+    """Load the server of the port, a sixth of a second, while Valkey starts and the hub answers."""
+    if given is not None:
+        return given
+    await asyncio.sleep(MOMENT_SECONDS)  # they have been asked by then
+    from ingest.http import HttpServer  # noqa: PLC0415, see above
+
+    interpreter.leave_alone()
+    return HttpServer
 
 
 async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

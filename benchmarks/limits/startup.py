@@ -2,8 +2,9 @@
 
 `owner` imports the durable path, starts a Valkey, attaches, and appends one event. `service` is
 `headrace run` with settings, hub and SDK: an event waits in an embedded hub that runs already,
-and Valkey is asked from outside until it has it. `sdk_link` is the SDK's part of that. All
-libraries were read before, so they are warm.
+and Valkey is asked from outside until it has it. `sdk_link` is the SDK alone, with its own pauses.
+All libraries were read before, so they are warm; our own modules are compiled at each start where
+PYTHONDONTWRITEBYTECODE is set and nobody has compiled them.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ def _service(folder: Path, hub: Hub, connection: str) -> float:
 
 
 async def _link(connection: str) -> float:
-    """Give seconds from asking the SDK for events to the first one: the service waits so, too."""
+    """Give seconds from asking the SDK for events to the first one, on the usual event loop."""
     began = time.perf_counter()
     found = await bare.receive(connection, SHAPE.name, 1, 1, lambda _: None)
     return found.began[0] - began
