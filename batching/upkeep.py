@@ -65,16 +65,19 @@ class Upkeep:
                 continue
 
     async def _linger(self, low: Low) -> None:
-        """Wait until the oldest seal is `linger` old, unless a bundle is full."""
-        full = low.sealed_bytes >= min(PEEK_BYTES, self._rules.bundle_bytes)
-        if full or low.first_sealed_us is None:
+        """Wait until the oldest seal is `linger` old, unless a bundle is full or room is short."""
+        if low.first_sealed_us is None:
             return
+        full = min(PEEK_BYTES, self._rules.bundle_bytes)
         age_ns = max(0, self._clock.now_ns() - low.first_sealed_us * 1_000)
         wait_ns = self._rules.linger_ns - age_ns
-        while wait_ns > 0 and not self._tenure.draining and not self._hooks.governor.waiting:
+        while wait_ns > 0 and self._waiting() < full and not self._urged():
             step = min(wait_ns, LINGER_STEP_NS)
             await self._clock.sleep(step / 1e9)
             wait_ns -= step
+
+    def _urged(self) -> bool:
+        return self._tenure.draining or self._hooks.governor.filling
 
     async def commit_sealed(self, *, upto: int | None = None) -> None:
         """Commit one bundle's worth.

@@ -41,6 +41,7 @@ FULL_SECONDS = 0.5  # between two tries of an append while Redis has no memory
 CEILING_SECONDS = 600.0  # how long a Redis that was full is trusted with less than the bound
 QUIET_SECONDS = 60.0  # pressure is over when nothing was done about it for so long
 LOOK_SECONDS = 1.0
+FILLING = 0.5  # part of the bound on sealed bytes from which commits do not linger
 SLICES = 16  # one append brings at most this part of the bound on bytes
 log = structlog.get_logger()
 
@@ -124,8 +125,13 @@ class Governor:
 
     @property
     def waiting(self) -> bool:
-        """Tell whether somebody waits for room, so that commits should not linger."""
+        """Tell whether somebody waits for room."""
         return bool(self._appends)
+
+    @property
+    def filling(self) -> bool:
+        """Tell whether somebody waits for room, or soon will: commits should not linger."""
+        return self.waiting or self.sealed().size_bytes > FILLING * self._bounds.sealed_bytes
 
     def held(self) -> Amount:
         """Give what is open, sealed and about to be appended, over all partitions."""

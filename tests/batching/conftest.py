@@ -19,6 +19,7 @@ from batching.chunk import DeadLetter, encode_dead_letter, encode_samples
 from batching.identity import open_store
 from batching.layout import StreamFormat
 from batching.limits.governor import Governor
+from batching.limits.making import PEEK_BYTES
 from batching.metrics import BatchingMetrics
 from batching.model import Chunk, Element, SealReason, Store
 from batching.names import DEAD, Key
@@ -65,6 +66,8 @@ class Bench:
     policy: SealPolicy = field(default_factory=SealPolicy)
     policies: dict[str, SealPolicy] = field(default_factory=dict)  # of other streams than `s`
     replay_bound: ReplayBound = field(default_factory=ReplayBound)
+    linger_ns: int = 0
+    bundle_bytes: int = PEEK_BYTES
     last_enqueued: int = -1
     hub_answers: bool = True
     governor: Governor = field(default_factory=Governor)
@@ -100,7 +103,13 @@ class Bench:
     def rules(self) -> Rules:
         self.policies["s"] = self.policy
         formats = dict.fromkeys(("s", "quick"), StreamFormat(("x",)))
-        return Rules(self.policies, formats, linger_ns=0, replay_bound=self.replay_bound)
+        return Rules(
+            self.policies,
+            formats,
+            linger_ns=self.linger_ns,
+            replay_bound=self.replay_bound,
+            bundle_bytes=self.bundle_bytes,
+        )
 
     async def attached(self) -> Partition:
         owner = self.owner()

@@ -158,7 +158,7 @@ def test_the_intake_waits_while_more_is_sealed_than_may_wait(play) -> None:
             sending = asyncio.create_task(all_in())
             await until(lambda: metrics.pauses.labels("sealed_bytes")._value.get() == 1)
             assert 10 * SIZE < bench.governor.sealed().size_bytes <= 12 * SIZE
-            assert bench.governor.waiting  # so a commit does not linger
+            assert bench.governor.filling  # so a commit does not linger
             bench.governor.look()
             assert metrics.used.labels("sealed_bytes")._value.get() > 10 * SIZE
         async with at_work(owner):
@@ -229,6 +229,30 @@ def test_halves_are_cut_between_events(numbers: list[int], beyond: int) -> None:
         assert [*first, *second] == elements
         assert first[-1].sequence_number == middle < second[0].sequence_number
         assert (last, at_ns, last_ns) == (upto, 10 * middle, 7)
+
+
+@pytest.mark.parametrize("reason", ["a bundle is full", "half of what may wait is sealed"])
+def test_a_commit_that_lingers_goes_on_as_soon_as(play, reason: str) -> None:
+    async def story(bench: Bench) -> None:
+        if reason == "a bundle is full":
+            bench.bundle_bytes = 5 * SIZE
+        else:
+            bounded(bench, sealed_bytes=10 * SIZE)
+        bench.policy, bench.linger_ns = SealPolicy(max_samples=1), 3_600 * 10**9
+        owner = await bench.attached()
+        async with at_work(owner):
+            for n in range(4):
+                await owner.append([bench.element(n, f"s{n}", 1)], n, bench.clock.now)
+                await asyncio.sleep(0.05)  # it has begun to linger
+            assert not await entries(bench)
+            for n in range(4, 7):
+                await owner.append([bench.element(n, f"s{n}", 1)], n, bench.clock.now)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(await entries(bench)) < 7:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+        assert (await finished(bench)).batched == 7
+
+    play(story)
 
 
 def test_who_leaves_while_waiting_for_room_appends_nothing(play) -> None:
