@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from batching.arrow import pa
+from batching.arrow import column, pa
 from batching.errors import CorruptObject
 
 CHUNKS = b"headrace.chunks"
@@ -60,7 +60,7 @@ def samples_file(
 
     Args:
         times_ns: int64 of shape (n,), nanoseconds UTC.
-        values: of shape (n, channels); the columns are of its dtype.
+        values: of shape (n, channels), of one of `model.DTYPES`; the columns are of its dtype.
         sensors: whose the rows are: name and rows, batch by batch.
         chunks: a pyarrow Table of CHUNKS_SCHEMA.
         channels: names of the columns.
@@ -70,18 +70,25 @@ def samples_file(
         The file in parts, large arrays as they are.
 
     """
-    columns = [pa.array(times_ns).view(pa.timestamp("ns", tz="UTC"))]
-    columns += [pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])]
+    columns = [column(times_ns, pa.timestamp("ns", tz="UTC"))]
+    columns += [column(values[:, i]) for i in range(values.shape[1])]
     columns.append(_sensor_column(sensors))
     table = pa.table(columns, names=["time", *channels, "sensor"])
     return _file(table, chunks, compression)
 
 
 def chunk_table(sequence_numbers: Any, rows: Any, enqueued_ns: Any, message_ids: Any) -> Any:
-    """Give the table of chunks whose rows lie one after another, from int64 arrays and strings."""
-    first_rows = np.cumsum(rows) - rows
-    columns = [sequence_numbers, first_rows, rows, enqueued_ns, message_ids]
-    return pa.table([pa.array(column) for column in columns], schema=CHUNKS_SCHEMA)
+    """Give the table of chunks whose rows lie one after another.
+
+    Args:
+        sequence_numbers: int64 of shape (chunks,), as `rows` and `enqueued_ns`.
+        rows: how many each has.
+        enqueued_ns: nanoseconds UTC.
+        message_ids: a pyarrow array of strings.
+
+    """
+    numbers = sequence_numbers, np.cumsum(rows) - rows, rows, enqueued_ns
+    return pa.table([*map(column, numbers), message_ids], schema=CHUNKS_SCHEMA)
 
 
 @dataclass
@@ -155,7 +162,7 @@ def _sensor_column(sensors: "list[tuple[str, int]]") -> Any:
         np.array([codes[name] for name, _ in sensors], np.int32),
         np.array([rows for _, rows in sensors], np.int64),
     )
-    return pa.DictionaryArray.from_arrays(pa.array(index), pa.array(names, pa.string()))
+    return pa.DictionaryArray.from_arrays(column(index), pa.array(names, pa.string()))
 
 
 def _chunk_table(chunks: "list[tuple[int, int, int, int, str]]") -> Any:

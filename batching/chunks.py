@@ -43,6 +43,8 @@ _HEAD = np.dtype(
 )
 _DTYPES = [np.dtype(name) for name in DTYPES]
 _ITEM_BYTES = np.array([dtype.itemsize for dtype in _DTYPES])
+ALIKE = 32  # chunks of a size, on average, from which on they are copied at once
+GOES_ON = 0x80  # upper two bits of each byte of a character but its first, in UTF-8
 Body = bytes | memoryview
 
 
@@ -108,14 +110,16 @@ class Chunks:
 
     def _message_ids(self) -> Any:
         """Give the message ids as a pyarrow array of strings."""
-        bytes_of_each = self.heads["name"].astype(np.int64)
-        if not bytes_of_each.any():
+        size = self.heads["name"].astype(np.int64)
+        if not size.any():
             nothing = pa.py_buffer(bytes(4 * (len(self) + 1)))
             return pa.StringArray.from_buffers(len(self), nothing, pa.py_buffer(b""))
-        try:
-            return _cut(self.content, self.at + HEAD_BYTES, bytes_of_each).cast(pa.string())
-        except pa.ArrowInvalid:  # one was cut within a character
+        names = _cut(self.content, self.at + HEAD_BYTES, size)
+        if not _whole_characters(names, size):
             return pa.array([self.one(i).message_id for i in range(len(self))], pa.string())
+        offsets = np.concatenate(([0], np.cumsum(size)), dtype=np.int32, casting="same_kind")
+        buffers = pa.py_buffer(offsets), pa.py_buffer(names)
+        return pa.StringArray.from_buffers(len(self), *buffers)
 
     def times_and_values(self, channels: int) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
         """Gather the samples of all chunks, each of kind SAMPLES and of so many channels.
@@ -143,7 +147,7 @@ class Chunks:
     ) -> NDArray[np.generic]:
         codes = self.heads["dtype"]
         parts = []
-        for code in np.unique(codes):
+        for code in distinct(codes):
             of, dtype = codes == code, _DTYPES[code]
             size = n[of] * channels * dtype.itemsize
             values = _gathered(self.content, begin[of], size, dtype)
@@ -210,10 +214,8 @@ def _walk(content: bytes, at: int, end: int, walked: list[int]) -> bool:
 
 def _heads(content: bytes, at: NDArray[np.int64]) -> NDArray[np.void]:
     """Copy the heads that begin at these places, none behind `len(content) - HEAD_BYTES`."""
-    begins = max(0, len(content) - HEAD_BYTES + 1)
     # as plain bytes: numpy copies fields one by one
-    everywhere = np.ndarray((begins,), f"V{HEAD_BYTES}", content, 0, (1,))
-    return everywhere[at].view(_HEAD)
+    return _windows(content, HEAD_BYTES)[at].view(_HEAD)
 
 
 def _right(chunks: Chunks) -> bool:
@@ -268,19 +270,49 @@ def _summed(content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]) -> N
 def _gathered(
     content: bytes, begin: NDArray[np.int64], size: NDArray[np.int64], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    if not size.any():
-        return np.empty(0, dtype)
-    return np.frombuffer(_cut(content, begin, size).buffers()[2], dtype)
+    return np.frombuffer(_cut(content, begin, size), dtype)
 
 
-def _cut(content: bytes, begin: NDArray[np.int64], size: NDArray[np.int64]) -> Any:
-    """Copy so many bytes from each place, rising, into one pyarrow array of binary values.
+def _cut(content: bytes, begin: NDArray[np.int64], size: NDArray[np.int64]) -> Body:
+    """Copy so many bytes from each place, one after another.
 
-    Arrow copies them side by side, without the GIL: pieces and the gaps between them are the
-    values of an array over the content, and the pieces are taken.
+    Events of one kind are alike: those of one size are copied at once, and only where nearly
+    each has its own, pieces are cut one by one.
     """
-    offsets = np.empty(2 * len(begin), np.int64)
-    offsets[::2], offsets[1::2] = begin, begin + size
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
-    both = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-    return both.take(pa.array(np.arange(0, len(offsets), 2)))
+    some = size > 0
+    begin, size = begin[some], size[some]
+    sizes = size[:1] if (size == size[:1]).all() else distinct(size)
+    if len(sizes) * ALIKE > len(size):
+        view, ends = memoryview(content), (begin + size).tolist()
+        return b"".join([view[a:b] for a, b in zip(begin.tolist(), ends, strict=True)])
+    if len(sizes) == 1:
+        return _windows(content, sizes[0])[begin].data
+    cut = np.empty(int(size.sum()), np.uint8)
+    to = np.cumsum(size) - size
+    for each in sizes:
+        of = size == each
+        _windows(cut, each)[to[of]] = _windows(content, each)[begin[of]]
+    return cut.data
+
+
+def _windows(content: Body | NDArray[np.uint8], size: int) -> NDArray[np.void]:
+    """Give all pieces of a size, the i-th from byte i on, as one item each."""
+    return np.ndarray((max(0, len(content) - size + 1),), f"V{size}", content, 0, (1,))
+
+
+def distinct(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Give each number once, rising; `np.unique` would load numpy.ma."""
+    rising = np.sort(numbers)
+    return rising[np.flatnonzero(np.diff(rising, prepend=rising[:1] - 1))]
+
+
+def _whole_characters(text: Body, size: NDArray[np.int64]) -> bool:
+    """Tell whether each piece of a text, so many bytes, is UTF-8: none is cut in a character."""
+    begins = (np.cumsum(size) - size)[size > 0]
+    if (np.frombuffer(text, np.uint8)[begins] & 0xC0 == GOES_ON).any():
+        return False
+    try:
+        str(text, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batching.chunk import Encoded
-from batching.chunks import Body, Chunks, read_all
+from batching.chunks import Body, Chunks, distinct, read_all
 from batching.errors import CorruptBuffer
 from batching.names import Key
 from batching.parking.reads import Parked
@@ -60,7 +60,7 @@ class Fresh:
             return []
         at, ends, view = self.chunks.at, self.chunks.ends, memoryview(self.chunks.content)
         apart = np.flatnonzero(at[1:] != ends[:-1]) + 1
-        cuts = np.union1d(apart, self.bounds[:-1])
+        cuts = distinct(np.concatenate((apart, self.bounds[:-1])))
         lasts = np.append(cuts[1:], len(at)) - 1
         spans = zip(at[cuts].tolist(), ends[lasts].tolist(), strict=True)
         pieces = [view[begin:end] for begin, end in spans]

@@ -34,7 +34,7 @@ class Workload:
         """Give fewer sensors for fewer events, so that batches are filled at each size."""
         return max(1, SENSORS_AT_FULL_SIZE * events // self.full_events)
 
-    def sizes(self, events: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def sizes(self, events: int, rng: "np.random.Generator") -> NDArray[np.int64]:
         """Give the samples of each event."""
         if not self.vary:
             return np.full(events, 10, np.int64)

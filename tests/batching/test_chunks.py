@@ -19,7 +19,7 @@ from batching.chunk import (
     read,
     samples_of,
 )
-from batching.chunks import Chunks, read_all
+from batching.chunks import ALIKE, Chunks, read_all
 from batching.errors import CorruptBuffer
 from batching.model import Chunk
 from tests.batching.given import chunks, encoded
@@ -108,6 +108,33 @@ def test_a_message_id_that_was_cut_within_a_character_is_read_all_the_same() -> 
     assert found.table()["message_id"].to_pylist() == ["a" + "é" * 511 + "\ufffd", "b"]
 
 
+def test_a_character_that_two_message_ids_would_make_together_is_none() -> None:
+    cut = [Chunk(i, 2, "m", np.arange(1), np.ones((1, 1))) for i in range(2)]
+    made = [
+        encode_samples(c).replace(b"m", b) for c, b in zip(cut, (b"\xc3", b"\xa9"), strict=True)
+    ]
+    found, _ = read_all(made)
+    assert found.table()["message_id"].to_pylist() == ["\ufffd", "\ufffd"]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[10] * 9, [1, 2, 0, 3] * ALIKE, list(range(9)), [70, 0, 65] * 40]
+)
+def test_chunks_alike_or_not_are_gathered_with_the_ids_that_they_have(sizes: list[int]) -> None:
+    rng = np.random.default_rng(len(sizes))
+    made = [
+        Chunk(i, 2, "é" * (n % 4), rng.integers(0, 2**31, n), rng.standard_normal((n, 2)))
+        for i, n in enumerate(sizes)
+    ]
+    found, _ = read_all(list(map(encode_samples, made)))
+    times_ns, values = found.times_and_values(2)
+    assert np.array_equal(times_ns, np.concatenate([chunk.times_ns for chunk in made]))
+    assert np.array_equal(values, np.concatenate([chunk.values for chunk in made]))
+    ids = found.table()["message_id"]
+    ids.validate(full=True)
+    assert ids.to_pylist() == [chunk.message_id for chunk in made]
+
+
 def test_a_chunk_may_not_reach_into_the_next_body() -> None:
     whole = encode_ignored(sequence_number=1, enqueued_ns=2)
     with pytest.raises(CorruptBuffer, match="cut off"):
@@ -117,7 +144,7 @@ def test_a_chunk_may_not_reach_into_the_next_body() -> None:
         read_all([long[:-32], long[-32:]])
 
 
-def test_samples_of_one_dtype_are_what_arrow_gathered() -> None:
+def test_samples_of_one_dtype_are_not_copied_once_they_are_gathered() -> None:
     body = encode_samples(Chunk(1, 2, "", np.arange(3), np.ones((3, 2), np.float32)))
     for array in read_all([body, body])[0].times_and_values(2):
         assert not array.flags.owndata
