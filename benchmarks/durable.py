@@ -18,7 +18,15 @@ from batching.names import Key
 from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.tenure import Rules
-from benchmarks.owners import SLICE_BYTES, SLICE_EVENTS, committing, element, opened, silent
+from benchmarks.owners import (
+    GIVE_WAY_EVENTS,
+    SLICE_BYTES,
+    SLICE_EVENTS,
+    committing,
+    element,
+    opened,
+    silent,
+)
 from benchmarks.reference import Cost, arguments
 from benchmarks.workloads import arrays, name_of, records
 
@@ -62,7 +70,9 @@ async def deal(owners: Sequence[Partition], path: Path) -> None:
         )
         await asyncio.sleep(0)  # so that it is on its way
 
-    for sensor, body in records(path):
+    for number, (sensor, body) in enumerate(records(path), 1):
+        if number % GIVE_WAY_EVENTS == 0:
+            await asyncio.sleep(0)
         p = sensor % len(owners)
         times, values = arrays(body)
         key = Key(STREAM, name_of(sensor))

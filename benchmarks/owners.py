@@ -36,6 +36,7 @@ from batching.tenure import Hooks, Rules
 from batching.view import Log
 
 SLICE_EVENTS, SLICE_BYTES = 1_000, 2**19  # of one append, as the service has it
+GIVE_WAY_EVENTS = 64  # encoded without a break, as the service does it
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class RedisBuffer:
     async def peek(self, max_bytes: int, max_buffers: int) -> list[SealedBuffer]:
         """Give the oldest sealed buffers with content, in order of k; at least one."""
         answer = await self._run("peek", max_bytes, max_buffers)
-        return [_sealed(id_, items) for id_, items in zip(answer[::2], answer[1::2], strict=True)]
+        return await asyncio.to_thread(_all_sealed, answer)  # it may be ten thousand items
 
     async def ack(self, done: Sequence[tuple[int, Key, int]], manifest: int) -> int:
         """Drop sealed buffers (k, key, last) if they are that key's and end <= last."""
@@ -287,6 +287,10 @@ def _open(text: bytes, items: int, item: bytes) -> OpenBuffer:
         due_us=_due(due),
         state=item[_ITEM.size : _ITEM.size + behind],
     )
+
+
+def _all_sealed(answer: list[Any]) -> list[SealedBuffer]:
+    return [_sealed(id_, items) for id_, items in zip(answer[::2], answer[1::2], strict=True)]
 
 
 def _sealed(id_: bytes, items: list[bytes]) -> SealedBuffer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from batching.model import Element
 from batching.partition import Partition
-from benchmarks.owners import SLICE_EVENTS, append
+from benchmarks.owners import GIVE_WAY_EVENTS, SLICE_EVENTS, append
 
 
 @dataclass(slots=True)
@@ -37,7 +37,11 @@ async def paced(
         if due <= done:
             await asyncio.sleep(began + (done + 1) / rate - time.perf_counter())
             continue
-        several = [make(number) for number in range(done, due)]
+        several: list[Element] = []
+        for number in range(done, due):
+            several.append(make(number))
+            if len(several) % GIVE_WAY_EVENTS == 0:
+                await asyncio.sleep(0)
         called = time.perf_counter()
         await append(owner, several)
         ended = time.perf_counter()

@@ -13,7 +13,7 @@ from batching.errors import PositionLost, Reattach
 from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from ingest.classify import Classifier
-from ingest.consumer import Consumer, Parts
+from ingest.consumer import GIVE_WAY_EVENTS, Consumer, Parts
 from ingest.hub_facts import PartitionFacts
 from ingest.metrics import IngestMetrics
 from ingest.settings.limits import Limits
@@ -50,19 +50,20 @@ class Owner:
 
 @dataclass
 class Hub:
-    """Hands three events over at once, wherever a link begins; `judge` says when it may."""
+    """Hands all its events over at once, wherever a link begins; `judge` says when it may."""
 
     judge: Callable[[Any], Awaitable[None]]
     skips: bool = False
+    events: int = 3
     opened: list[int] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)  # links that were open when it was asked
 
     async def partition(self, _: str) -> PartitionFacts:
-        return PartitionFacts(0, 2, empty=False)
+        return PartitionFacts(0, self.events - 1, empty=False)
 
     async def receive(self, _: str, after, handler, **__: Any) -> None:
         self.opened.append(after())
-        events = [event(BODY)._replace(sequence_number=n) for n in range(3)]
+        events = [event(BODY)._replace(sequence_number=n) for n in range(self.events)]
         task = asyncio.create_task(handler(events))  # as the SDK, whose own ends a moment later
         try:
             await asyncio.wait({task})
@@ -160,6 +161,33 @@ def test_what_a_judgement_passes_over_is_not_appended(skips) -> None:
         running = asyncio.create_task(made.run())
         await until(lambda: owner.acked == 2)
         assert (owner.appended, hub.opened, hub.asked) == ([2], [1 if skips else -1], [1])
+        made.stop()
+        await running
+
+    asyncio.run(play())
+
+
+def test_others_go_on_while_many_events_are_decoded() -> None:
+    async def judge(_: Any) -> None: ...
+
+    async def play() -> None:
+        hub, owner = Hub(judge, events=1_000), Owner()
+        appended, turns, at = owner.append, 0, list[int]()
+
+        async def append(*args: Any) -> None:
+            at.append(turns)
+            await appended(*args)
+
+        owner.append = append  # type: ignore[method-assign]
+        made = consumer(hub, owner)
+        running = asyncio.create_task(made.run())
+        while not hub.asked:  # noqa: ASYNC110, the last thing before the first event is decoded
+            await asyncio.sleep(0)
+        while not at:
+            turns += 1
+            await asyncio.sleep(0)
+        assert len(owner.appended) == 1_000
+        assert at[0] >= 1_000 // GIVE_WAY_EVENTS
         made.stop()
         await running
 
