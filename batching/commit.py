@@ -72,7 +72,8 @@ class Committer:
             CorruptBuffer: a chunk in the buffer cannot be read.
 
         """
-        done = await answered(lambda: self._make_durable(view, waiting, upto))
+        while (done := await answered(lambda: self._make_durable(view, waiting, upto))) is None:
+            pass
         if done:
             await reached("ack.before")
             await answered(lambda: self._buffer.ack(done, view.next - 1))
@@ -81,29 +82,31 @@ class Committer:
 
     async def _make_durable(
         self, view: View, waiting: Callable[[], int], upto: int | None
-    ) -> list[tuple[int, Key, int]]:
+    ) -> list[tuple[int, Key, int]] | None:
         """Read sealed buffers and make them durable; give what is to be acknowledged.
 
         Who gets no answer from Redis gives its room to others meanwhile, whose Redis may be well.
+
+        Returns:
+            None if another owner's manifest was there, and is learned: call it again.
+
         """
-        async with self._making.room(waiting) as size:
-            sealed = await self._buffer.peek(size, PEEK_BUFFERS)
+        async with self._making.room(waiting) as room:
+            sealed = await self._buffer.peek(room.size, PEEK_BUFFERS)
             if not sealed:
                 return []
             if upto is not None and any(buffer.last > upto for buffer in sealed):
                 raise Reattach(f"another process appends, beyond number {upto}")
             await reached("peek")
-            learned = False
-            while True:
-                fronts = await self._in_front(view, sealed)
-                plan = await asyncio.to_thread(self._lay_out, view, sealed, fronts)
-                if plan.entries:
-                    await self.create(view, plan)
-                    learned = True
-                elif learned or not await self.learn(view):
-                    return [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
-                else:
-                    learned = True
+            done = [(buffer.k, buffer.key, buffer.last) for buffer in sealed]
+            fronts = await self._in_front(view, sealed)
+            plan = await asyncio.to_thread(self._lay_out, view, sealed, fronts)
+            del sealed, fronts
+            room.laid_out()
+            if plan.entries:
+                return done if await self.create(view, plan) else None
+            # Of a batch of which nothing is left here, another owner may have parked all.
+            return None if await self.learn(view) else done
 
     async def declare_lost(self, view: View, first: int, last: int, reason: LostReason) -> bool:
         """Make the log say that first..last are lost; False if it said so already.

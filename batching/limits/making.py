@@ -1,7 +1,8 @@
 """Bounds what a process reads from Redis at once to make manifests of it.
 
 A manifest in the making takes some four times what was read: the answer, the same in one piece,
-and its columns. Small ones are made beside each other, large ones in turn.
+and its columns. Small ones are made beside each other, large ones in turn. While it is written,
+only its columns are left, so that others may begin.
 """
 
 import asyncio
@@ -10,6 +11,20 @@ from contextlib import asynccontextmanager
 
 MAKING_BYTES = 4 * 2**20
 PEEK_BYTES, SMALL_BYTES = 2 * 2**20, 2**18  # of one manifest: at most; and counted at least
+_WRITTEN = 2  # what is being written counts as this part of what was read
+
+
+class Room:
+    """What one manifest may take; given back at the end, some of it before."""
+
+    def __init__(self, size: int, give_back: Callable[[int], None]) -> None:
+        self.size, self._give_back = size, give_back  # bytes that may be read
+
+    def laid_out(self) -> None:
+        """Say that what was read is columns now, and nothing else is kept of it."""
+        less = self.size - self.size // _WRITTEN
+        self.size -= less
+        self._give_back(less)
 
 
 class Making:
@@ -20,8 +35,8 @@ class Making:
         self._first, self._freed = asyncio.Lock(), asyncio.Event()
 
     @asynccontextmanager
-    async def room(self, wanted: Callable[[], int]) -> AsyncIterator[int]:
-        """Wait for room, and give how many bytes may be read; nothing is too large alone.
+    async def room(self, wanted: Callable[[], int]) -> AsyncIterator[Room]:
+        """Wait for room; nothing is too large alone.
 
         Args:
             wanted: what there is to be read; it is asked again as others are done.
@@ -31,13 +46,16 @@ class Making:
             while self._taken and self._taken + _size(wanted()) > self._bound:
                 self._freed.clear()
                 await self._freed.wait()
-            size = _size(wanted())
-            self._taken += size
+            room = Room(_size(wanted()), self._give_back)
+            self._taken += room.size
         try:
-            yield size
+            yield room
         finally:
-            self._taken -= size
-            self._freed.set()
+            self._give_back(room.size)
+
+    def _give_back(self, size: int) -> None:
+        self._taken -= size
+        self._freed.set()
 
 
 def _size(wanted: int) -> int:

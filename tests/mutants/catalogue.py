@@ -97,6 +97,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "ack-checks", "a buffer is dropped only up to what was committed",
         f"{LUA}/ack.lua", "elseif last <= tonumber(ARGV[j + 1]) then", "else", (BUFFER,),
     ),
+    Mutant(
+        "look-first", "what has nothing left is acknowledged once the log has nothing new",
+        COMMIT_PY, "return None if await self.learn(view) else done", "return done", (PARKING,),
+    ),
     # PROTOCOL E, maintain
     Mutant(
         "low-checks", "a Redis that went back is noticed when the checkpoint moves",

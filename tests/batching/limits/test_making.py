@@ -21,8 +21,9 @@ def test_no_more_is_made_at_once_than_the_bound_and_everybody_comes_in_order(
 
     async def one(number: int) -> None:
         nonlocal taken, most
-        async with making.room(lambda: wanted[number]) as size:
+        async with making.room(lambda: wanted[number]) as room:
             came.append(number)
+            size = room.size
             taken += size
             most = max(most, taken)
             assert SMALL_BYTES <= size <= PEEK_BYTES
@@ -44,8 +45,8 @@ def test_no_more_is_made_at_once_than_the_bound_and_everybody_comes_in_order(
 def test_what_is_larger_than_the_bound_is_made_alone() -> None:
     async def story() -> None:
         making = Making(SMALL_BYTES // 2)
-        async with making.room(lambda: PEEK_BYTES) as size:
-            assert size == PEEK_BYTES
+        async with making.room(lambda: PEEK_BYTES) as room:
+            assert room.size == PEEK_BYTES
             second = asyncio.create_task(_taken(making))
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -93,11 +94,30 @@ def test_what_is_wanted_is_asked_again_when_others_are_done() -> None:
     asyncio.run(story())
 
 
+def test_what_is_written_lets_another_begin_beside_it() -> None:
+    async def story() -> None:
+        making = Making(PEEK_BYTES)
+        async with making.room(lambda: PEEK_BYTES) as room:
+            half = asyncio.create_task(_taken(making, [PEEK_BYTES // 2]))
+            await asyncio.sleep(0)
+            assert not half.done()
+            room.laid_out()
+            assert await half == PEEK_BYTES // 2
+            whole = asyncio.create_task(_taken(making, [PEEK_BYTES]))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not whole.done()
+        assert await whole == PEEK_BYTES
+        assert await _taken(making, [PEEK_BYTES]) == PEEK_BYTES
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("wanted", [-1, 0, 1])
 def test_a_little_is_counted_as_no_less_than_what_the_rest_of_a_manifest_takes(wanted: int) -> None:
     assert asyncio.run(_taken(Making(), [wanted])) == SMALL_BYTES
 
 
 async def _taken(making: Making, wanted: list[int] | None = None) -> int:
-    async with making.room(lambda: (wanted or [0])[0]) as size:
-        return size
+    async with making.room(lambda: (wanted or [0])[0]) as room:
+        return room.size

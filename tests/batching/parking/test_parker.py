@@ -270,6 +270,24 @@ def test_an_owner_learns_what_another_parked_and_restores_it_when_it_is_due(play
     play(story)
 
 
+def test_a_batch_of_which_redis_has_nothing_left_is_not_dropped_before_the_log_is_asked(
+    play,
+) -> None:
+    """Another owner has parked all of it: only the log says that there is something."""
+
+    async def story(bench: Bench) -> None:
+        first, second = await bench.attached(), await bench.attached()
+        await fed(bench, first, "ab", 0)
+        await first._parker.park(first.view, 1)
+        await first.seal_all()
+        assert second.view.next < first.view.next
+        await second.upkeep.commit_sealed()
+        assert await sealed(bench) == [("a", 0, 0, 1), ("b", 1, 1, 1)]
+        assert not (await bench.buffer().low()).sealed
+
+    play(story)
+
+
 def test_dead_letters_are_parked_as_well(play) -> None:
     async def story(bench: Bench) -> None:
         owner = await bench.attached()
