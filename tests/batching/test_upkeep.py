@@ -28,6 +28,26 @@ def test_a_loser_of_the_race_for_a_manifest_drops_what_the_winner_covers(play) -
     play(story)
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_what_was_committed_and_not_acknowledged_is_in_no_second_batch(
+    play, *, learned: bool
+) -> None:
+    """Its owner died in between; who goes on knows of the manifest, or learns of it."""
+
+    async def story(bench: Bench) -> None:
+        bench.policy = SealPolicy(max_samples=4)
+        dies, other = await bench.attached(), await bench.attached()
+        await bench.feed(dies, 0, 1)
+        await dies._committer._make_durable(dies.view, lambda: PEEK_BYTES, None)
+        goes_on = await bench.attached() if learned else other
+        await goes_on.upkeep.commit_sealed()
+        assert [(a, b) for _, a, b, _ in await sealed(bench)] == [(0, 1)]
+        assert not (await bench.buffer().low()).sealed
+        await checked(bench)
+
+    play(story)
+
+
 def test_a_redis_that_went_back_is_noticed_also_where_nothing_is_appended(play) -> None:
     """Else the owner goes on receiving behind what Redis has lost until the next event comes."""
 
