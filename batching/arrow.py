@@ -21,7 +21,7 @@ import pyarrow as pa  # noqa: E402
 if _ours:
     del os.environ[_VARIABLE]
 
-__all__ = ["column", "pa"]
+__all__ = ["column", "dictionary", "pa"]
 
 
 def column(numbers: Any, kind: Any = None) -> Any:
@@ -36,3 +36,17 @@ def column(numbers: Any, kind: Any = None) -> Any:
     kind = kind or pa.from_numpy_dtype(numbers.dtype)
     # pa.array would load numpy.ma, to see whether some of them are masked
     return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def dictionary(texts: Any, rows: Any = None) -> Any:
+    """Give texts as codes, int32, over a dictionary of those that differ, in order of coming.
+
+    Args:
+        texts: some strings.
+        rows: how often each stands one after another; None: once.
+
+    """
+    codes: dict[str, int] = {}
+    of = np.array([codes.setdefault(text, len(codes)) for text in texts], np.int32)
+    of = of if rows is None else np.repeat(of, rows)
+    return pa.DictionaryArray.from_arrays(column(of), pa.array(list(codes), pa.string()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from batching.arrow import column, pa
+from batching.arrow import column, dictionary, pa
 from batching.errors import CorruptObject
 
 CHUNKS = b"headrace.chunks"
@@ -72,7 +72,7 @@ def samples_file(
     """
     columns = [column(times_ns, pa.timestamp("ns", tz="UTC"))]
     columns += [column(values[:, i]) for i in range(values.shape[1])]
-    columns.append(_sensor_column(sensors))
+    columns.append(dictionary((name for name, _ in sensors), [rows for _, rows in sensors]))
     table = pa.table(columns, names=["time", *channels, "sensor"])
     return _file(table, chunks, compression)
 
@@ -153,16 +153,6 @@ class DeadLetters:
         schema = pa.schema([("time", pa.timestamp("ns", tz="UTC")), *DEAD_COLUMNS.items()])
         table = pa.Table.from_pylist(self.rows_of, schema)
         return _file(table, _chunk_table(self.chunks), compression)
-
-
-def _sensor_column(sensors: "list[tuple[str, int]]") -> Any:
-    names = list(dict.fromkeys(name for name, _ in sensors))
-    codes = {name: code for code, name in enumerate(names)}
-    index = np.repeat(
-        np.array([codes[name] for name, _ in sensors], np.int32),
-        np.array([rows for _, rows in sensors], np.int64),
-    )
-    return pa.DictionaryArray.from_arrays(column(index), pa.array(names, pa.string()))
 
 
 def _chunk_table(chunks: "list[tuple[int, int, int, int, str]]") -> Any:

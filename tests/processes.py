@@ -1,6 +1,8 @@
-"""What tests ask about processes that are not their children, or no longer."""
+"""What tests ask about processes: whether one is alive, which modules a program loads."""
 
 import os
+import subprocess
+import sys
 
 
 def alive(pid: int) -> bool:
@@ -10,3 +12,9 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def modules(program: str, *arguments: str) -> set[str]:
+    """Give the modules that a program prints."""
+    command = [sys.executable, "-c", program, *arguments]
+    return {*subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()}

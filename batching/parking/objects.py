@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batching import names
-from batching.arrow import column, pa
+from batching.arrow import column, dictionary, pa
 from batching.errors import CorruptObject
 from batching.model import Entry, EntryKind
 from batching.names import PARKED, Key
@@ -146,11 +146,8 @@ def _entry(name: str, index: Index) -> Entry:
 
 def _encode(index: Index) -> Any:
     keys = index.keys
-    codes: dict[str, int] = {}
-    of_stream = [codes.setdefault(key.stream, len(codes)) for key in keys]
-    streams = column(np.array(of_stream, np.int32)), pa.array(list(codes), pa.string())
     columns = [
-        pa.DictionaryArray.from_arrays(*streams),
+        dictionary(key.stream for key in keys),
         pa.array([key.sensor for key in keys], pa.string()),
         *(column(index.numbers[name]) for name in NUMBERS),
         index.states,

@@ -21,7 +21,7 @@ from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.limits.making import PEEK_BYTES
 from batching.metrics import BatchingMetrics
-from batching.model import Chunk, Element, SealReason, Store
+from batching.model import Chunk, Element, Entry, SealReason, Store
 from batching.names import DEAD, Key
 from batching.parking.replay import ReplayBound
 from batching.partition import Partition
@@ -156,13 +156,19 @@ async def checked(bench: Bench) -> Report:
     return report
 
 
-async def sealed(bench: Bench) -> list[tuple[str, int, int, str]]:
-    """Give sensor, first, last and reason of every batch in the log."""
-    found, n = [], 0
+async def entries_of(bench: Bench) -> list[Entry]:
+    """Give every entry of the log, in order."""
+    found: list[Entry] = []
+    n = 0
     while (entries := await bench.log().entries(n)) is not None:
-        found += [(e.sensor, e.first, e.last, e.reason) for e in entries]
+        found += entries
         n += 1
     return found
+
+
+async def sealed(bench: Bench) -> list[tuple[str, int, int, str]]:
+    """Give sensor, first, last and reason of every batch in the log."""
+    return [(e.sensor, e.first, e.last, e.reason) for e in await entries_of(bench)]
 
 
 async def make_bench(folder: Path, url: str) -> AsyncIterator[Bench]:

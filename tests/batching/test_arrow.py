@@ -1,7 +1,5 @@
 """The service writes and reads Arrow files without what loads long and takes memory."""
 
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,10 +9,11 @@ import pytest
 from batching import names
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.arrow import column, pa
-from batching.model import DTYPES, Entry
+from batching.model import DTYPES
 from batching.parking.replay import ReplayBound
 from batching.policy import SealPolicy
-from tests.batching.conftest import SECOND, Bench, make_bench
+from tests.batching.conftest import SECOND, Bench, entries_of, make_bench
+from tests.processes import modules
 
 PROGRAM = """
 import asyncio, sys
@@ -51,17 +50,12 @@ async def _story(bench: Bench) -> None:
     await owner.seal_all()
     await owner.drain()
     assert not owner.view.pieces.objects
-    streams = {entry.stream for n in range(owner.view.next) for entry in await _entries(bench, n)}
+    streams = {entry.stream for entry in await entries_of(bench)}
     assert {"s", "quick", names.DEAD_STREAM} <= streams
 
 
-async def _entries(bench: Bench, n: int) -> tuple[Entry, ...]:
-    return await bench.log().entries(n) or ()
-
-
 def test_the_durable_path_leaves_arrows_computing_out(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    loaded = set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    loaded = modules(PROGRAM, str(tmp_path))
     assert "pyarrow.lib" in loaded
     assert not loaded & {"pyarrow.compute", "pyarrow._compute", "numpy.ma", "numpy.random"}
 

@@ -1,8 +1,6 @@
 """A receiver that is started ahead: at work while its parent is busy, and gone with it."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +11,7 @@ from ingest.config import Settings
 from ingest.hub import HubServer, HubSettings
 from ingest.hub_facts import SourceUnavailable
 from ingest.opening import Begun, begun
-from tests.processes import alive
+from tests.processes import alive, modules
 
 STREAMS = {"motion": {"decode": {"format": "json", "time": {"unit": "ms"}, "channels": ["x"]}}}
 EMBEDDED: dict[str, Any] = {"embedded": {}}
@@ -43,12 +41,6 @@ def pid_of(receiver: Begun | None) -> int:
     assert receiver is not None
     assert receiver.source.pid is not None
     return receiver.source.pid
-
-
-def modules(program: str) -> set[str]:
-    """Give the modules that a program prints."""
-    command = [sys.executable, "-c", program]
-    return {*subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()}
 
 
 def test_the_first_question_is_put_before_the_parent_holds_up_its_loop() -> None:

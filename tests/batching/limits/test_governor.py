@@ -15,12 +15,12 @@ from batching.limits import governor as module
 from batching.limits.governor import Governor
 from batching.limits.metrics import PressureMetrics
 from batching.limits.pressure import Amount, Bounds
-from batching.model import Element, Entry
+from batching.model import Element
 from batching.names import Key
 from batching.partition import Partition, halves
 from batching.policy import SealPolicy
 from batching.verify import Report, verify
-from tests.batching.conftest import Bench
+from tests.batching.conftest import Bench, entries_of
 
 Story = Callable[[Bench], Awaitable[None]]
 SIZE = 60  # of one sample, encoded, and a little more
@@ -56,14 +56,6 @@ async def at_work(owner: Partition, *, store: bool = True) -> AsyncIterator[None
             task.cancel()
 
 
-async def entries(bench: Bench) -> list[Entry]:
-    found, n = [], 0
-    while (more := await bench.log().entries(n)) is not None:
-        found += more
-        n += 1
-    return found
-
-
 async def finished(bench: Bench) -> Report:
     """Let others seal and commit the rest: what the last one asked for may still be done."""
     for _ in range(5):
@@ -93,7 +85,7 @@ def test_the_largest_are_sealed_when_bytes_are_short(play) -> None:
             await owner.append([bench.element(2, "small", 20)], 2, bench.clock.now)
             await until(lambda: bench.governor.held().batches != 2)
             await until(lambda: bench.governor.held().batches == 1)
-        assert [(e.sensor, e.reason) for e in await entries(bench)] == [("large", "pressure")]
+        assert [(e.sensor, e.reason) for e in await entries_of(bench)] == [("large", "pressure")]
 
     play(story)
 
@@ -107,7 +99,7 @@ def test_the_oldest_are_sealed_when_there_are_too_many_sensors(play) -> None:
                 bench.clock.now += 1_000
                 await owner.append([bench.element(n, f"s{n}")], n, bench.clock.now)
                 assert len(await bench.client.keys("*:[bq]:*")) <= 10  # open or sealed
-        found = await entries(bench)
+        found = await entries_of(bench)
         assert [e.first for e in found] == list(range(len(found)))
         assert len(found) > 85
         assert {e.reason for e in found} == {"pressure"}
@@ -163,7 +155,7 @@ def test_the_intake_waits_while_more_is_sealed_than_may_wait(play) -> None:
             assert metrics.used.labels("sealed_bytes")._value.get() > 10 * SIZE
         async with at_work(owner):
             await sending
-        assert {e.reason for e in await entries(bench)} == {"max_samples"}  # nothing sealed early
+        assert {e.reason for e in await entries_of(bench)} == {"max_samples"}  # none early
         assert (await finished(bench)).batched == 80
 
     play(story)
@@ -198,7 +190,7 @@ def test_a_redis_without_memory_pauses_the_intake_until_commits_have_made_room(p
         assert bench.governor.bounds.open_bytes < Bounds().open_bytes
         report = await finished(bench)
         assert report.batched == 120
-        assert "pressure" in {e.reason for e in await entries(bench)}
+        assert "pressure" in {e.reason for e in await entries_of(bench)}
 
     play(story)
 
@@ -244,11 +236,11 @@ def test_a_commit_that_lingers_goes_on_as_soon_as(play, reason: str) -> None:
             for n in range(4):
                 await owner.append([bench.element(n, f"s{n}", 1)], n, bench.clock.now)
                 await asyncio.sleep(0.05)  # it has begun to linger
-            assert not await entries(bench)
+            assert not await entries_of(bench)
             for n in range(4, 7):
                 await owner.append([bench.element(n, f"s{n}", 1)], n, bench.clock.now)
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while len(await entries(bench)) < 7:  # noqa: ASYNC110 - nobody tells
+                while len(await entries_of(bench)) < 7:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.01)
         assert (await finished(bench)).batched == 7
 

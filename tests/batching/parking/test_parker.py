@@ -13,14 +13,14 @@ from batching import chunk, names, upkeep, view
 from batching.adapters.embedded_valkey import EmbeddedValkey
 from batching.bundle import open_bundle
 from batching.errors import CorruptObject, Reattach, WrongStore
-from batching.model import Entry, EntryKind
+from batching.model import EntryKind
 from batching.names import Key
 from batching.parking import parker
 from batching.parking.replay import ReplayBound
 from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.verify import Report, verify
-from tests.batching.conftest import SECOND, Bench, checked, make_bench
+from tests.batching.conftest import SECOND, Bench, checked, entries_of, make_bench
 
 Story = Callable[[Bench], Awaitable[None]]
 
@@ -66,15 +66,6 @@ async def sealed(bench: Bench) -> list[tuple[str, int, int, int]]:
         for e in entries
         if e.kind == "batch" and e.sensor in ("a", "b", "c")
     ]
-
-
-async def entries_of(bench: Bench) -> list[Entry]:
-    found: list[Entry] = []
-    n = 0
-    while (entries := await bench.log().entries(n)) is not None:
-        found += entries
-        n += 1
-    return found
 
 
 async def parked_objects(bench: Bench) -> list[str]:

@@ -1,11 +1,10 @@
 import re
-import subprocess
-import sys
 
 import pytest
 
 from ingest.cli import COMMANDS
 from tests.ingest.cli.conftest import Headrace
+from tests.processes import modules
 
 
 def test_headrace_alone_lists_every_command(headrace: Headrace) -> None:
@@ -16,10 +15,7 @@ def test_headrace_alone_lists_every_command(headrace: Headrace) -> None:
 
 def test_the_list_of_commands_needs_no_library_of_any_command() -> None:
     code = "import sys; from ingest.cli import app; app(standalone_mode=False); print(*sys.modules)"
-    told = subprocess.run(
-        [sys.executable, "-c", code, "--help"], capture_output=True, check=True, text=True
-    )
-    assert not {"numpy", "pydantic", "redis", "asyncio"} & set(told.stdout.split())
+    assert not {"numpy", "pydantic", "redis", "asyncio"} & modules(code, "--help")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
