@@ -8,15 +8,16 @@ Layout, little-endian, chunks one after another in an element's body:
     then the message id, times, values as samples x channels
     (a dead letter: its JSON; an ignored event: nothing)
 
-The version says how times lie: 1 each as int64; 2 the first as int64, then of each other how much
-later it is than the one before, as u32. That takes half, and costs some two microseconds, so it
-is for chunks of some size whose times rise by less than 4.3 s. Which one is written follows from
-the samples alone; both are read, since parked pieces outlive an upgrade.
+The version says how times lie: 1 each as int64; 2 and 3 the first as int64, then of each other how
+much later it is than the one before, in four bytes or in three. That takes half or less, and costs
+some two microseconds, so it is for chunks of some size whose times rise by less than 4.3 s, or
+16.8 ms. Which one is written follows from the samples alone; all are read, since parked pieces
+outlive an upgrade.
 """
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 from batching.errors import CorruptBuffer
 from batching.model import DTYPES, Chunk
 
-PLAIN, STEPS = 1, 2  # versions: how times lie
+PLAIN, STEPS, SHORT_STEPS = 1, 2, 3  # versions: how times lie
+TIME_BYTES = (0, 8, 4, 3)  # by version: of each time but the first, which has eight
 STEPS_FROM = 64  # samples: with fewer, the bytes saved are worth less than the work
 SAMPLES, DEAD_LETTER, IGNORED_EVENT = 1, 2, 3
 _DTYPES = {name: np.dtype(name) for name in DTYPES}
@@ -37,9 +39,8 @@ _HEAD = struct.Struct("<IBBBBqqIHH")
 LENGTH = struct.Struct("<I")  # of what follows it
 HEAD_BYTES = _HEAD.size
 _BEHIND_LENGTH = _HEAD.size - LENGTH.size
-_TIMES, _STEP = np.dtype(np.int64), np.dtype("<u4")
+_TIMES = np.dtype(np.int64)
 _NAME_BYTES = 1024  # of a message id
-Whole = TypeVar("Whole", int, NDArray[np.int64])  # one number or many
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -80,8 +81,7 @@ def encode_samples(chunk: Chunk) -> bytes:
     if times_ns.dtype is not _TIMES:
         times_ns = times_ns.astype(_TIMES)
     samples, channels = values.shape
-    steps = _steps(times_ns) if samples >= STEPS_FROM else b""
-    version, times = (STEPS, steps) if steps else (PLAIN, times_ns.tobytes())
+    version, times = _steps(times_ns) if samples >= STEPS_FROM else (PLAIN, times_ns.tobytes())
     rows = values.tobytes()
     name = message_id.encode()[:_NAME_BYTES] if message_id else b""
     length = _BEHIND_LENGTH + len(name) + len(times) + len(rows)
@@ -91,15 +91,18 @@ def encode_samples(chunk: Chunk) -> bytes:
     return b"".join((head, name, times, rows))
 
 
-def _steps(times_ns: NDArray[np.int64]) -> bytes:
-    """Encode the first time and the steps to each other; nothing if one is no u32.
+def _steps(times_ns: NDArray[np.int64]) -> tuple[int, bytes]:
+    """Encode the first time and the steps to each other, all of so many bytes; give the version.
 
     Differences are those of int64 that wraps around, and so are the sums of who reads them.
     """
-    words = (times_ns[1:] - times_ns[:-1]).view(_STEP)
-    if np.count_nonzero(words[1::2]):  # upper halves
-        return b""
-    return times_ns[:1].tobytes() + words[::2].tobytes()
+    steps = times_ns[1:] - times_ns[:-1]
+    bits = int(np.bitwise_or.reduce(steps))
+    if not 0 <= bits < 2**32:
+        return PLAIN, times_ns.tobytes()
+    version = SHORT_STEPS if bits < 2**24 else STEPS
+    low = np.ndarray(steps.shape, f"V{TIME_BYTES[version]}", steps, 0, (8,))
+    return version, times_ns[:1].tobytes() + low.tobytes()
 
 
 def encode_dead_letter(
@@ -146,7 +149,8 @@ def read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
     except struct.error as error:
         raise CorruptBuffer("a chunk in the buffer is cut off") from error
     end, start = at + LENGTH.size + length, at + _HEAD.size
-    known = version == PLAIN or (version == STEPS and kind == SAMPLES and samples)
+    stepped = version in (STEPS, SHORT_STEPS) and kind == SAMPLES and samples
+    known = version == PLAIN or stepped
     if not known or dtype >= len(DTYPES) or not start + name <= end <= len(view):
         raise CorruptBuffer(f"a chunk in the buffer is of version {version} or cut off")
     rows = samples * channels * _ITEM_BYTES[dtype]
@@ -166,22 +170,23 @@ def read_one(view: memoryview, at: int) -> tuple[Encoded, int]:
     return chunk, end
 
 
-def times_bytes(version: int, samples: Whole) -> Whole:
+def times_bytes(version: int, samples: int) -> int:
     """Give how many bytes times take; there is one at least if not PLAIN."""
-    return 8 * samples if version == PLAIN else 4 + 4 * samples
+    return 8 + TIME_BYTES[version] * (samples - 1)
 
 
 def samples_of(chunk: Encoded) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
-    """Times of shape (n,) and values of shape (n, channels), views of the buffer but for STEPS."""
+    """Times of shape (n,) and values of shape (n, channels); a view of the buffer if PLAIN."""
     n = chunk.samples
     begin = times_bytes(chunk.version, n)
     values = np.frombuffer(chunk.payload, dtype=_DTYPES[chunk.dtype], offset=begin)
     if chunk.version == PLAIN:
         times = np.frombuffer(chunk.payload, dtype="<i8", count=n)
     else:
-        times = np.empty(n, np.int64)
+        times, step = np.zeros(n, np.int64), f"V{TIME_BYTES[chunk.version]}"
         times[:1] = np.frombuffer(chunk.payload, dtype="<i8", count=1)
-        times[1:] = np.frombuffer(chunk.payload, dtype=_STEP, count=n - 1, offset=8)
+        low = np.frombuffer(chunk.payload, dtype=step, count=n - 1, offset=8)
+        np.ndarray((n - 1,), step, times, 8, (8,))[:] = low
         np.cumsum(times, out=times)
     return times, values.reshape(n, chunk.channels)
 

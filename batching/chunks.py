@@ -6,6 +6,7 @@ chunks, and the same errors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,11 +19,12 @@ from batching.chunk import (
     LENGTH,
     PLAIN,
     SAMPLES,
+    SHORT_STEPS,
     STEPS,
+    TIME_BYTES,
     Encoded,
     read,
     read_one,
-    times_bytes,
 )
 from batching.errors import CorruptBuffer
 from batching.model import DTYPES
@@ -43,6 +45,7 @@ _HEAD = np.dtype(
 )
 _DTYPES = [np.dtype(name) for name in DTYPES]
 _ITEM_BYTES = np.array([dtype.itemsize for dtype in _DTYPES])
+_TIME_BYTES = np.array(TIME_BYTES)
 ALIKE = 32  # chunks of a size, on average, from which on they are copied at once
 GOES_ON = 0x80  # upper two bits of each byte of a character but its first, in UTF-8
 Body = bytes | memoryview
@@ -94,13 +97,13 @@ class Chunks:
     @property
     def times_bytes(self) -> NDArray[np.int64]:
         """Of these, those of times, in chunks of samples."""
-        plain, n = self.heads["version"] == PLAIN, self.samples
-        return np.where(plain, *(times_bytes(version, n) for version in (PLAIN, STEPS)))
+        each: NDArray[np.int64] = _TIME_BYTES[self.heads["version"]]
+        return 8 + each * (self.samples - 1)
 
     @property
     def decoded_bytes(self) -> NDArray[np.int64]:
         """Bytes of each as `batching.chunk.decoded` gives it, however its times lie."""
-        saved = times_bytes(PLAIN, self.samples) - self.times_bytes
+        saved = 8 * self.samples - self.times_bytes
         return self.payload_bytes + np.where(self.heads["kind"] == SAMPLES, saved, 0)
 
     def table(self) -> Any:
@@ -136,9 +139,10 @@ class Chunks:
 
     def _times(self, begin: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.int64]:
         parts = []
-        for version, read_times in ((PLAIN, _plain), (STEPS, _summed)):
+        for version in (PLAIN, STEPS, SHORT_STEPS):
             of = self.heads["version"] == version
             if of.any():
+                read_times = _plain if version == PLAIN else partial(_summed, TIME_BYTES[version])
                 parts.append((of, read_times(self.content, begin[of], n[of])))
         return _merged(parts, n)
 
@@ -222,8 +226,8 @@ def _right(chunks: Chunks) -> bool:
     """Tell whether all chunks are what `read` would give."""
     heads, payload = chunks.heads, chunks.payload_bytes
     of_samples = heads["kind"] == SAMPLES
-    steps = (heads["version"] == STEPS) & of_samples & (heads["samples"] > 0)
-    known = (heads["version"] == PLAIN) | steps
+    steps = (heads["version"] == STEPS) | (heads["version"] == SHORT_STEPS)
+    known = (heads["version"] == PLAIN) | (steps & of_samples & (heads["samples"] > 0))
     if not known.all() or (heads["dtype"] >= len(DTYPES)).any():
         return False
     rows = chunks.samples * heads["channels"] * _ITEM_BYTES[heads["dtype"]]
@@ -257,14 +261,28 @@ def _plain(content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]) -> ND
     return _gathered(content, begin, 8 * n, np.dtype("<i8"))
 
 
-def _summed(content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add up the steps of all chunks at once, then what each begins with beyond that sum."""
+def _summed(
+    size: int, content: bytes, begin: NDArray[np.int64], n: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Add up the steps of all chunks at once, and what lies between two chunks.
+
+    Args:
+        size: bytes of a step.
+        content: where they lie.
+        begin: of each chunk's times.
+        n: how many it has.
+
+    """
     first = _gathered(content, begin, np.full(len(n), 8), np.dtype("<i8"))
-    # each from the upper half of its first time on, so that it has n
-    steps = _gathered(content, begin + 4, 4 * n, np.dtype("<u4"))
-    times = np.cumsum(steps, dtype=np.int64)
-    times += np.repeat(first - times[np.cumsum(n) - n], n)
-    return times
+    # each from the end of its first time on, so that it has n
+    steps = b"".join((_cut(content, begin + 8 - size, size * n), bytes(4 - size)))
+    times = np.ndarray((int(n.sum()),), "<u4", steps, 0, (size,)).astype(np.int64)
+    times &= 2 ** (8 * size) - 1
+    at = np.cumsum(n) - n
+    times[at] = 0
+    lasts = first + np.add.reduceat(times, at)
+    times[at] = first - np.concatenate(([0], lasts[:-1]))
+    return np.cumsum(times, out=times)
 
 
 def _gathered(

@@ -361,7 +361,7 @@ def _parked() -> str:
         " `.index.arrow` beside it\n\nWhat open batches hold, moved out of Redis so that the"
         " checkpoint can move on (decision 0008). The content is encoded chunks as in"
         " `batching/chunk.py`, those of one piece one after another; `bytes` are theirs. A reader"
-        " takes both versions of a chunk, mixed too (decision 0024). The"
+        " takes every version of a chunk, mixed too (decision 0024). The"
         f" index is an Arrow IPC file, a row for each piece:\n\n{index}"
     )
 

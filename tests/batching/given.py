@@ -20,18 +20,19 @@ one_to_four = st.integers(1, 4)
 
 few_samples = st.integers(0, 5)
 many_samples = st.integers(STEPS_FROM - 1, STEPS_FROM + 5)
-steps_ns = st.sampled_from([0, 1, 2**32 - 1]) | st.integers(0, 2**32 - 1)
+steps_ns = st.sampled_from([0, 1, 2**24 - 1, 2**24, 2**32 - 1])
+steps_ns |= st.integers(0, 2**24 - 1) | st.integers(0, 2**32 - 1)
 
 
 @st.composite
 def times(draw: st.DrawFn, samples: int) -> NDArray[np.int64]:
-    """Any times; of many samples such as rise in steps of a u32, but for one here and there."""
+    """Any times; of many samples such as rise in steps that fit, but for one here and there."""
     if samples < STEPS_FROM - 1:
         return np.array(draw(st.lists(int64s, min_size=samples, max_size=samples)), np.int64)
     made = np.resize(draw(st.lists(steps_ns, min_size=1, max_size=3)), samples).astype(np.int64)
     made[0] = draw(int64s)
     if draw(st.booleans()):
-        made[draw(st.integers(1, samples - 1))] = draw(int64s | st.sampled_from([-1, 2**32]))
+        made[draw(st.integers(1, samples - 1))] = draw(int64s | st.sampled_from([-1, 2**24, 2**32]))
     return np.cumsum(made)  # around the end of int64, too
 
 

@@ -10,6 +10,7 @@ from batching.chunk import (
     IGNORED_EVENT,
     PLAIN,
     SAMPLES,
+    SHORT_STEPS,
     STEPS,
     STEPS_FROM,
     DeadLetter,
@@ -49,37 +50,42 @@ HIGHEST, LOWEST = 2**63 - 1, -(2**63)
     ("begin", "step", "samples", "version"),
     [
         (5, 1, STEPS_FROM - 1, PLAIN),
-        (5, 1, STEPS_FROM, STEPS),
-        (5, 0, STEPS_FROM, STEPS),
+        (5, 1, STEPS_FROM, SHORT_STEPS),
+        (5, 0, STEPS_FROM, SHORT_STEPS),
+        (LOWEST, 2**24 - 1, STEPS_FROM, SHORT_STEPS),
+        (LOWEST, 2**24, STEPS_FROM, STEPS),
         (LOWEST, 2**32 - 1, STEPS_FROM, STEPS),
         (5, 2**32, STEPS_FROM, PLAIN),
         (5, -1, STEPS_FROM, PLAIN),
-        (HIGHEST - 3, 1, STEPS_FROM, STEPS),  # and on from the lowest
+        (HIGHEST - 3, 1, STEPS_FROM, SHORT_STEPS),  # and on from the lowest
+        (HIGHEST - 3, 2**24, STEPS_FROM, STEPS),
         (-3, 2**31, STEPS_FROM, STEPS),
         (0, HIGHEST, STEPS_FROM, PLAIN),
     ],
 )
-def test_times_of_many_samples_lie_as_steps_where_each_is_a_u32(
+def test_times_of_many_samples_lie_as_steps_where_each_has_few_bytes(
     begin: int, step: int, samples: int, version: int
 ) -> None:
     times_ns = np.cumsum(np.array([begin] + [step] * (samples - 1), np.int64))
     chunk = Chunk(1, 2, "m", times_ns, np.ones((samples, 1), np.float32))
     body = encode_samples(chunk)
     (back,) = read(body)
-    bytes_of_times = 8 * samples if version == PLAIN else 8 + 4 * (samples - 1)
+    bytes_of_times = 8 + {PLAIN: 8, STEPS: 4, SHORT_STEPS: 3}[version] * (samples - 1)
     assert (back.version, len(back.payload)) == (version, bytes_of_times + 4 * samples)
     assert samples_of(back)[0].tolist() == times_ns.tolist()
     assert encode_samples(chunk._replace(times_ns=np.repeat(times_ns, 2)[::2])) == body
 
 
 @pytest.mark.parametrize("at", [1, STEPS_FROM // 2, STEPS_FROM - 1])
-@pytest.mark.parametrize("step", [-1, 2**32])
-def test_one_step_that_is_no_u32_keeps_all_times_as_they_are(at: int, step: int) -> None:
+@pytest.mark.parametrize(("step", "version"), [(-1, PLAIN), (2**32, PLAIN), (2**24, STEPS)])
+def test_one_step_that_does_not_fit_lets_all_have_more_bytes(
+    at: int, step: int, version: int
+) -> None:
     steps = np.ones(STEPS_FROM, np.int64)
     steps[at] = step
     times_ns = np.cumsum(steps)
     (back,) = read(encode_samples(Chunk(1, 2, "", times_ns, np.ones((STEPS_FROM, 1)))))
-    assert back.version == PLAIN
+    assert back.version == version
     assert np.array_equal(samples_of(back)[0], times_ns)
 
 
@@ -88,28 +94,31 @@ def head(version: int, kind: int, samples: int, payload: int) -> bytes:
     return struct.pack("<IBBBBqqIHH", 28 + payload, version, kind, 1, 0, 7, 8, samples, 1, 0)
 
 
-def test_both_layouts_are_read_whatever_would_be_written() -> None:
+def test_every_version_is_read_whatever_would_be_written() -> None:
     """Parked pieces of older versions lie in the store for as long as they wait."""
     values = struct.pack("<3f", 1, 2, 3)
     plain = head(1, SAMPLES, 3, 36) + struct.pack("<3q", 5, 4, 2**40) + values
     steps = head(2, SAMPLES, 3, 28) + struct.pack("<qII", -5, 6, 2**32 - 1) + values
     single = head(2, SAMPLES, 1, 12) + struct.pack("<qf", -5, 1)
-    first, second, third = read(plain + steps + single)
+    short = head(3, SAMPLES, 3, 26) + struct.pack("<q3s3s", -5, b"\6\0\0", b"\xff" * 3) + values
+    first, second, third, fourth = read(plain + steps + single + short)
     assert decoded(third) == single[32:]
+    assert decoded(fourth) == struct.pack("<3q", -5, 1, 2**24) + values
     assert samples_of(first)[0].tolist() == [5, 4, 2**40]
     assert samples_of(second)[0].tolist() == [-5, 1, 2**32]
-    for back in (first, second):
+    for back in (first, second, fourth):
         assert samples_of(back)[1].tolist() == [[1], [2], [3]]
     assert decoded(first) == plain[32:]
     assert decoded(second) == struct.pack("<3q", -5, 1, 2**32) + values
 
 
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize(("kind", "samples"), [(SAMPLES, 0), (DEAD_LETTER, 1), (IGNORED_EVENT, 1)])
-def test_only_samples_have_steps(kind: int, samples: int) -> None:
-    body = head(2, kind, samples, 4) + bytes(4)
-    with pytest.raises(CorruptBuffer, match="version 2"):
+def test_only_samples_have_steps(kind: int, samples: int, version: int) -> None:
+    body = head(version, kind, samples, 4) + bytes(4)
+    with pytest.raises(CorruptBuffer, match=f"version {version}"):
         list(read(body))
-    with pytest.raises(CorruptBuffer, match="version 2"):
+    with pytest.raises(CorruptBuffer, match=f"version {version}"):
         read_all([body])
 
 

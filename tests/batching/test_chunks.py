@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batching.chunk import (
     PLAIN,
     SAMPLES,
+    SHORT_STEPS,
     STEPS,
     STEPS_FROM,
     Encoded,
@@ -150,13 +151,15 @@ def test_samples_of_one_dtype_are_not_copied_once_they_are_gathered() -> None:
         assert not array.flags.owndata
 
 
-def test_times_that_lie_in_both_ways_are_gathered_together() -> None:
+def test_times_that_lie_in_all_ways_are_gathered_together() -> None:
     ends = 2**63 - 3  # the steps of one chunk go around the end of int64, the sum of all as well
     rising = [np.arange(n) * (2**32 - 1) + ends for n in (STEPS_FROM, STEPS_FROM + 1)]
     times_ns = [rising[0], np.array([3, 1, 2]), rising[1], np.zeros(0, np.int64), rising[0][::-1]]
+    times_ns += [np.arange(n) * (2**24 - 1) + ends for n in (STEPS_FROM + 1, STEPS_FROM)]
     made = [encode_samples(Chunk(1, 2, "id", t, t.astype(np.float32)[:, None])) for t in times_ns]
     found, _ = read_all([b"".join(made[:2]), *made[2:]])
-    assert found.heads["version"].tolist() == [STEPS, PLAIN, STEPS, PLAIN, PLAIN]
+    versions = [STEPS, PLAIN, STEPS, PLAIN, PLAIN, SHORT_STEPS, SHORT_STEPS]
+    assert found.heads["version"].tolist() == versions
     assert (found.heads["kind"] == SAMPLES).all()
     times, values = found.times_and_values(1)
     assert np.array_equal(times, np.concatenate(times_ns))

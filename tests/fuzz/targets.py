@@ -235,7 +235,7 @@ def _buffers() -> Iterator[bytes]:
         found = CLASSIFIERS[data[0] % len(CLASSIFIERS)].classify(event_of(data))
         yield b"".join(element.body for element in found.elements)
     times = np.arange(chunk.STEPS_FROM)
-    for made in (times, times[::-1]):
+    for made in (times, times * 2**24, times[::-1]):
         yield chunk.encode_samples(Chunk(7, 8, "m", made, np.ones((len(made), 2), np.int16))) * 2
 
 
