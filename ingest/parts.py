@@ -251,7 +251,7 @@ async def _open_redis(settings: Settings, stack: AsyncExitStack) -> Any:
 
 @asynccontextmanager
 async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
-    """Start the embedded server again whenever it is gone; what it held is read again."""
+    """Start the embedded server again whenever it is gone; let it tidy while little comes."""
     over = False
 
     async def look() -> None:
@@ -259,6 +259,7 @@ async def _kept_alive(server: EmbeddedValkey) -> AsyncIterator[None]:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await server.start()
+                await server.rewrite_while_calm()
             except BatchError as error:
                 log.error("the embedded Valkey does not start", why=str(error))
 

@@ -30,7 +30,9 @@ from batching.errors import SettingError
 LONGEST_SOCKET_BYTES = 100  # the kernel takes 104 (macOS) or 108, with a closing zero
 START_SECONDS = 60.0  # reading back a large append-only file takes a while
 STOP_SECONDS = 20.0
-REWRITE_GROWTH = 300  # percent: a rewrite copies all that is open, and pages that change meanwhile
+REWRITE_GROWTH, REWRITE_BYTES = 300, 512 * 2**20  # percent; from then on it does so by itself
+CALM_GROWTH, CALM_BYTES = 100, 64 * 2**20  # from when on it is told to while little comes
+CALM_KB_A_SECOND = 1024.0
 _POLL_SECONDS = 0.02
 
 
@@ -73,6 +75,25 @@ class EmbeddedValkey:
             self._let_go()
             raise
         return self.url
+
+    async def rewrite_while_calm(self) -> bool:
+        """Let the server rewrite its file if that is worth it and little comes; True if it does.
+
+        A rewrite takes a core, and a copy of each page that changes meanwhile. So call this now
+        and then: it is done between two bursts; in one, the server waits until it must.
+        """
+        async with self._client() as client:
+            try:
+                about = await client.info("persistence", "stats")
+                size, base = about["aof_current_size"], about["aof_base_size"]
+                grown = size > max(CALM_BYTES, (1 + CALM_GROWTH / 100) * base)
+                calm = about["instantaneous_input_kbps"] < CALM_KB_A_SECOND
+                if not grown or not calm or about["aof_rewrite_in_progress"]:
+                    return False
+                await client.bgrewriteaof()
+            except (refused.RedisError, OSError):
+                return False  # the next look tells more
+        return True
 
     async def stop(self) -> bool:
         """Stop the server unless somebody else uses it; True if it is gone.
@@ -176,6 +197,7 @@ class EmbeddedValkey:
             "appendfsync": "everysec",
             "save": "",
             "auto-aof-rewrite-percentage": str(REWRITE_GROWTH),
+            "auto-aof-rewrite-min-size": str(REWRITE_BYTES),
             "rdbcompression": "no",
             "maxmemory-policy": "noeviction",
             "databases": "1",

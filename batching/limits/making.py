@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-MAKING_BYTES = 4 * 2**20
-PEEK_BYTES, SMALL_BYTES = 2 * 2**20, 2**18  # of one manifest: at most; and counted at least
+PEEK_BYTES, SMALL_BYTES = 3 * 2**19, 2**18  # of one manifest: at most; and counted at least
+MAKING_BYTES = PEEK_BYTES + PEEK_BYTES // 2  # one that is laid out while another is written
 _WRITTEN = 2  # what is being written counts as this part of what was read
 
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from batching.adapters import embedded_valkey
-from batching.adapters.embedded_valkey import EmbeddedValkey, find_server
+from batching.adapters.embedded_valkey import CALM_KB_A_SECOND, EmbeddedValkey, find_server
 from batching.errors import SettingError
 
 Answer = TypeVar("Answer")
@@ -54,7 +54,7 @@ def test_a_server_is_started_and_stopped(folder: Path) -> None:
     url = run(server.start())
     assert ask(url, lambda client: client.ping())
     wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "port": "0"}
-    wanted["auto-aof-rewrite-percentage"] = "300"
+    wanted |= {"auto-aof-rewrite-percentage": "300", "auto-aof-rewrite-min-size": f"{512 * 2**20}"}
     assert ask(url, lambda client: client.config_get(*wanted)) == wanted
     assert run(server.stop())
     with pytest.raises(redis.ConnectionError):
@@ -96,6 +96,35 @@ def test_a_killed_server_is_started_again_with_its_data(folder: Path) -> None:
     kill(url)
     assert run(server.start()) == url
     assert ask(url, lambda client: client.get("T w")) == b"41"
+    assert run(server.stop())
+
+
+def test_the_file_is_rewritten_once_little_comes(folder: Path) -> None:
+    server = EmbeddedValkey(folder)
+    url = run(server.start())
+    body = bytes(2**20)
+    with redis.Redis.from_url(url) as client:
+        client.set("T w", body)
+        assert not run(server.rewrite_while_calm()), "a small file is left alone"
+        for _ in range(70):
+            client.set("T w", body)
+        while client.info("stats")["instantaneous_input_kbps"] < CALM_KB_A_SECOND:
+            client.set("T w", body)  # it looks at itself ten times a second
+        assert not run(server.rewrite_while_calm()), "much comes"
+        deadline = time.monotonic() + 20
+        while not run(server.rewrite_while_calm()):
+            assert time.monotonic() < deadline, "nothing comes any more"
+            time.sleep(0.1)
+        while client.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.02)
+        about = client.info("persistence")
+        assert about["aof_last_bgrewrite_status"] == "ok"
+        assert about["aof_current_size"] < 2 * len(body)
+        assert not run(server.rewrite_while_calm()), "it is small again"
+    kill(url)
+    assert not run(server.rewrite_while_calm()), "nobody is there"
+    assert run(server.start()) == url
+    assert ask(url, lambda client: client.get("T w")) == body
     assert run(server.stop())
 
 
