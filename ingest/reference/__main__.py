@@ -1,11 +1,15 @@
-"""Write the reference pages into a folder, docs/reference unless another is named."""
+"""Write the reference pages into a folder."""
 
+import argparse
 import sys
 from pathlib import Path
 
 from ingest.reference import write
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/reference")
-    for path in write(folder):
+    parser = argparse.ArgumentParser("python -m ingest.reference", description=__doc__)
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default="docs/reference", help="%(default)s if not given"
+    )
+    for path in write(parser.parse_args().folder):
         sys.stdout.write(f"{path}\n")
