@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_PATH = 4  # place of a mapping's file, behind its addresses
+_SIGNS = {"Rss:": 1, "Anonymous:": -1}  # pages that were changed are no longer the file's
 _UTIME = 11  # place of user time among the fields behind the process's name; system time follows
 
 
@@ -48,14 +50,38 @@ def working_in(folder: Path) -> list[int]:
 
 
 def pss_bytes(pids: list[int]) -> int:
-    """Give the memory of processes, what they share counted once."""
-    total = 0
+    """Give the memory of processes, what they share counted once, as if they were alone.
+
+    The kernel divides a page of a library among all who have it, strangers too, and who measures
+    has loaded some of the same. So pages of files are counted in full: of each file as many as
+    that process has which has most.
+    """
+    return _file_bytes(pids) + sum(map(_anonymous_bytes, pids))
+
+
+def _anonymous_bytes(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss_Anon:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _file_bytes(pids: list[int]) -> int:
+    most: dict[str, int] = {}
     for pid in pids:
+        mapped: dict[str, int] = {}
         with suppress(OSError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
+            file = ""
+            for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+                what, *rest = line.split(maxsplit=5)
+                if not what.endswith(":"):  # a mapping: addresses, rights, ..., its file
+                    file = rest[_PATH] if len(rest) > _PATH and rest[_PATH][0] == "/" else ""
+                elif what in _SIGNS and file:
+                    mapped[file] = mapped.get(file, 0) + _SIGNS[what] * int(rest[0]) * 1024
+        for file, size in mapped.items():
+            most[file] = max(size, most.get(file, 0))
+    return sum(most.values())
 
 
 def peak_bytes(pid: int) -> int:
