@@ -43,11 +43,11 @@ def compare(
     runs: Annotated[int, typer.Option(min=1, help="How often all is measured.")] = 5,
     workload: Annotated[str | None, typer.Option(help="Only W1 or W2.")] = None,
     sdk_events: Annotated[
-        int, typer.Option(min=0, help="Events through the SDK; 0 leaves that out.")
+        int, typer.Option(min=0, help="Large events through the SDK; 0 leaves that out.")
     ] = 30_000,
     worker_events: Annotated[
         int, typer.Option(min=0, help="Events through two workers and one; 0 leaves that out.")
-    ] = 100_000,
+    ] = 150_000,
     record: Annotated[Path | None, typer.Option(help="File for a JSON line a run.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where to put it all meanwhile.")] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from azure.eventhub.aio import EventHubProducerClient
 
 CHANNELS = ("ax", "ay", "az", "wx", "wy", "wz")
 CHUNKS_A_BATCH = 100
+SMALL_TO_LARGE = 5  # events
 SENSORS_AT_ONCE = 25  # of one partition
 QUICK = 3_000  # events for a smoke run: more than the SDK hands over at first
 START_MS = 1_780_000_000_000
@@ -65,9 +66,12 @@ class Shape:
 
 
 def shapes(events: int) -> tuple[Shape, ...]:
-    """Give the two shapes that are measured, with at least so many events each."""
+    """Give the two shapes that are measured, with at least so many events, and five times as many.
+
+    A round ends with the last commit, which may linger for a second, so it must take far longer.
+    """
     whole = max(1, -(-events // CHUNKS_A_BATCH)) * CHUNKS_A_BATCH
-    return Shape("large", 120, whole), Shape("small", 2, whole)
+    return Shape("large", 120, whole), Shape("small", 2, SMALL_TO_LARGE * whole)
 
 
 async def fill(connection: str, shape: Shape, partitions: int) -> list[Sent]:

@@ -27,7 +27,7 @@ MICRO = 1e6
 EXAMPLE = """
 Examples:
 
-  python -m benchmarks.whole_path                       40,000 events of each size, five times
+  python -m benchmarks.whole_path                       40,000 large events, 200,000 small ones
 
   python -m benchmarks.whole_path --events 5000 --repeat 3
 
@@ -41,7 +41,10 @@ Cost = dict[str, float]
 def whole_path(
     *,
     events: Annotated[
-        int, typer.Option(min=1, envvar="BENCH_EVENTS", help="Events of each size.")
+        int,
+        typer.Option(
+            min=1, envvar="BENCH_EVENTS", help="Large events; small ones are five times as many."
+        ),
     ] = 40_000,
     repeat: Annotated[
         int, typer.Option(min=1, envvar="BENCH_REPEAT", help="How often all is measured.")
@@ -54,8 +57,8 @@ def whole_path(
     wanted = load.shapes(load.QUICK if quick else events)
     with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
         figures = measure(Path(place), wanted, 1 if quick else repeat, partitions)
-    count = wanted[0].events
-    figures.show(f"{count:,} events of each size, {partitions} partitions, no flow")
+    counts = " and ".join(f"{shape.events:,} {shape.name}" for shape in wanted)
+    figures.show(f"{counts} events, {partitions} partitions, no flow")
 
 
 def measure(place: Path, shapes: tuple[Shape, ...], repeat: int, partitions: int) -> Figures:

@@ -37,7 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
 EXAMPLE = """
 Examples:
 
-  python -m benchmarks.workers                     100,000 events, two partitions, five times
+  python -m benchmarks.workers                     150,000 events, two partitions, five times
 
   python -m benchmarks.workers --quick             does it work? the figures mean nothing
 """
@@ -45,7 +45,7 @@ Examples:
 
 def workers(
     *,
-    events: Annotated[int, typer.Option(min=1, help="Events of each round.")] = 100_000,
+    events: Annotated[int, typer.Option(min=1, help="Events of each round.")] = 150_000,
     repeat: Annotated[int, typer.Option(min=1, help="How often all are measured.")] = 5,
     partitions: Annotated[int, typer.Option(min=2, help="Partitions of the hub.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="A few events, once.")] = False,

@@ -1,9 +1,10 @@
-"""An event loop on which what is waited for right now does not wait for the SDK's pauses.
+"""An event loop on which neither an answer nor a full link waits for the SDK's pauses.
 
 The SDK opens a link, and puts a question to the hub, in some ten steps. It reads one frame a
 step, and sleeps for 50 ms between two of them, whether or not the next one is there already. On
 this loop it looks again after a fortieth of the time that it took so far, some hundred times in
 all until it is two seconds; from then on, and once the first events have come, as without it.
+Only while many come there are no pauses, or a link would bring no more than it fetches in each.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class Hurry:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._began, self._over = self._loop.time(), False
+        self._flows_until = self._began
         self._token: Token[Hurry | None] | None = None
 
     def __enter__(self) -> Self:
@@ -47,8 +49,14 @@ class Hurry:
         """Let all that has begun go on as it would without this."""
         self._over = True
 
+    def flows(self) -> None:
+        """Say that much has just come, so more of it will: for as long as a pause, make none."""
+        self._flows_until = self._loop.time() + PAUSE_SECONDS
+
     def pause(self, now: float) -> float:
         """Give the seconds until the next look."""
+        if now < self._flows_until:
+            return SHORTEST_SECONDS
         if self._over:
             return PAUSE_SECONDS
         return min(PAUSE_SECONDS, max(SHORTEST_SECONDS, (now - self._began) / PART))

@@ -203,6 +203,8 @@ class _Feed:
             await asyncio.Event().wait()
         if len(events) < GATHER_EVENTS:  # the SDK goes on receiving, and would call for each one
             await asyncio.sleep(GATHER_SECONDS)
+        else:
+            self.hurry.flows()
 
     async def on_error(self, _: PartitionContext | None, error: Exception) -> None:
         self._tell(SourceUnavailable(f"the link to the hub broke: {said(error)}"))

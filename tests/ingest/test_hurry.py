@@ -15,6 +15,7 @@ from ingest.hurry import PAUSE_SECONDS, Hurry, Loop
 from ingest.source import Source
 
 Ts = TypeVarTuple("Ts")
+FLOOD = 8_000
 
 
 class Clock(Loop):
@@ -89,6 +90,57 @@ def test_what_began_in_a_hurry_goes_on_in_it_until_that_is_over() -> None:
 
     with asyncio.Runner(loop_factory=Clock) as runner:
         runner.run(story())
+
+
+def test_while_much_comes_there_are_no_pauses() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Clock)
+        loop.now = loop.time()
+        with Hurry() as hurry:
+            hurry.over()
+            found = [pause(loop)]
+            hurry.flows()
+            for later in (0.0, 0.04, 0.02):
+                loop.now += later
+                found.append(pause(loop))
+        assert found == [0.05, 0.001, 0.001, 0.05]
+        loop.now = None
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        runner.run(story())
+
+
+def test_the_sdk_makes_no_pauses_on_a_link_as_long_as_it_is_full() -> None:
+    """Else a link brings at most what it may fetch ahead in each pause, whatever the machine."""
+
+    async def story() -> tuple[int, int]:
+        loop, last = asyncio.get_running_loop(), asyncio.Event()
+        assert isinstance(loop, Clock)
+        lists: list[tuple[int, int]] = []  # events so far, and pauses
+
+        async def handler(events: Sequence[Event]) -> None:
+            lists.append((events[-1].sequence_number + 1, len(loop.shortened)))
+            if events[-1].sequence_number + 1 == FLOOD:
+                last.set()
+
+        async with HubServer([HubSettings("telemetry", 1)], port=0) as server:
+            address = server.connection_string("telemetry")
+            async with EventHubProducerClient.from_connection_string(address) as client:
+                for _ in range(FLOOD // 1_000):
+                    await client.send_batch([EventData("one")] * 1_000, partition_id="0")
+            source = Source(HubAddress("telemetry", "$Default", address), prefetch=400, batch=400)
+            task = asyncio.create_task(source.receive("0", lambda: -1, handler))
+            async with asyncio.timeout(30):
+                await last.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await source.close()
+        return lists[-1][1] - lists[0][1], len(lists)
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        shortened, lists = runner.run(story())
+    assert shortened >= lists / 2
 
 
 def test_the_sdk_makes_such_pauses_for_an_answer_and_for_a_link() -> None:
