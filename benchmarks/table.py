@@ -29,7 +29,7 @@ HEADINGS = (
     "start-up, s",
     "user's lines",
 )
-MB = 10**6
+MB, THOUSAND = 10**6, 1_000
 EXAMPLE = """
 Examples:
 
@@ -130,9 +130,8 @@ def _points(axis: Any, runs: dict[str, list[float]]) -> None:
         colour = "#1f77b4" if name == "durable" else "#606060"
         axis.plot([min(values), max(values)], [at, at], color=colour, lw=2, alpha=0.5)
         axis.plot([median], [at], "o", color=colour)
-        axis.annotate(
-            f"{median:.3g}", (median, at), (0, 7), textcoords="offset points", ha="center", size=8
-        )
+        label = f"{median:,.0f}" if median >= THOUSAND else f"{median:.3g}"
+        axis.annotate(label, (median, at), (0, 7), textcoords="offset points", ha="center", size=8)
     axis.set_yticks(range(len(runs)), list(runs))
     axis.set_ylim(len(runs) - 0.5, -0.8)
     axis.set_xscale("log")
