@@ -6,7 +6,6 @@ chunks, and the same errors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -142,8 +141,11 @@ class Chunks:
         for version in (PLAIN, STEPS, SHORT_STEPS):
             of = self.heads["version"] == version
             if of.any():
-                read_times = _plain if version == PLAIN else partial(_summed, TIME_BYTES[version])
-                parts.append((of, read_times(self.content, begin[of], n[of])))
+                where = self.content, begin[of], n[of]
+                plain = version == PLAIN
+                parts.append(
+                    (of, _plain(*where) if plain else _summed(TIME_BYTES[version], *where))
+                )
         return _merged(parts, n)
 
     def _values(

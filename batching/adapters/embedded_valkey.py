@@ -31,7 +31,7 @@ LONGEST_SOCKET_BYTES = 100  # the kernel takes 104 (macOS) or 108, with a closin
 START_SECONDS = 60.0  # reading back a large append-only file takes a while
 STOP_SECONDS = 20.0
 REWRITE_GROWTH, REWRITE_BYTES = 300, 512 * 2**20  # percent; from then on it does so by itself
-CALM_GROWTH, CALM_BYTES = 100, 64 * 2**20  # from when on it is told to while little comes
+CALM_TIMES, CALM_BYTES = 2, 64 * 2**20  # from when on it is told to while little comes
 CALM_KB_A_SECOND = 1024.0
 _POLL_SECONDS = 0.02
 
@@ -86,7 +86,7 @@ class EmbeddedValkey:
             try:
                 about = await client.info("persistence", "stats")
                 size, base = about["aof_current_size"], about["aof_base_size"]
-                grown = size > max(CALM_BYTES, (1 + CALM_GROWTH / 100) * base)
+                grown = size > max(CALM_BYTES, CALM_TIMES * base)
                 calm = about["instantaneous_input_kbps"] < CALM_KB_A_SECOND
                 if not grown or not calm or about["aof_rewrite_in_progress"]:
                     return False

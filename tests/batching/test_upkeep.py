@@ -7,7 +7,7 @@ import pytest
 from batching import names, tenure
 from batching.adapters.redis_buffer import RedisBuffer, prefix
 from batching.errors import BufferUnavailable, CorruptBuffer, Reattach, WrongStore
-from batching.limits.making import PEEK_BYTES
+from batching.limits.making import MAKING_BYTES, PEEK_BYTES
 from batching.policy import SealPolicy
 from batching.ports import OpenBuffer, SealedBuffer
 from tests.batching.conftest import Bench, checked, sealed
@@ -241,8 +241,8 @@ def test_who_gets_no_answer_from_redis_leaves_the_room_to_other_commits(play, mo
         monkeypatch.setattr(RedisBuffer, "peek", silent)
         committing = asyncio.create_task(owner.upkeep.commit_sealed())
         await asked.wait()
-        room = bench.governor.making.room
-        async with asyncio.timeout(20), room(lambda: PEEK_BYTES), room(lambda: PEEK_BYTES // 2):
+        room, rest = bench.governor.making.room, MAKING_BYTES - PEEK_BYTES
+        async with asyncio.timeout(20), room(lambda: PEEK_BYTES), room(lambda: rest):
             assert not committing.done()  # nobody else could be beside both
         well.set()
         await committing

@@ -12,7 +12,7 @@ from ingest.event import Event
 from ingest.hub import HubServer, HubSettings
 from ingest.hub_facts import HubAddress
 from ingest.hurry import PAUSE_SECONDS, Hurry, Loop
-from ingest.source import Source
+from ingest.source import Handler, Source
 
 Ts = TypeVarTuple("Ts")
 FLOOD = 8_000
@@ -47,6 +47,16 @@ def pause(loop: Loop, delay: float = PAUSE_SECONDS) -> float:
     handle = loop.call_later(delay, lambda: None)
     handle.cancel()
     return round(handle.when() - loop.time(), 6)
+
+
+async def received(source: Source, handler: Handler, enough: asyncio.Event) -> None:
+    """Receive until there is enough, and close the source."""
+    task = asyncio.create_task(source.receive("0", lambda: -1, handler))
+    async with asyncio.timeout(30):
+        await enough.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await source.close()
 
 
 def test_pauses_begin_short_and_end_as_the_sdk_makes_them() -> None:
@@ -117,10 +127,10 @@ def test_the_sdk_makes_no_pauses_on_a_link_as_long_as_it_is_full() -> None:
     async def story() -> tuple[int, int]:
         loop, last = asyncio.get_running_loop(), asyncio.Event()
         assert isinstance(loop, Clock)
-        lists: list[tuple[int, int]] = []  # events so far, and pauses
+        shortened: list[int] = []  # so far, at each list of events
 
         async def handler(events: Sequence[Event]) -> None:
-            lists.append((events[-1].sequence_number + 1, len(loop.shortened)))
+            shortened.append(len(loop.shortened))
             if events[-1].sequence_number + 1 == FLOOD:
                 last.set()
 
@@ -130,13 +140,8 @@ def test_the_sdk_makes_no_pauses_on_a_link_as_long_as_it_is_full() -> None:
                 for _ in range(FLOOD // 1_000):
                     await client.send_batch([EventData("one")] * 1_000, partition_id="0")
             source = Source(HubAddress("telemetry", "$Default", address), prefetch=400, batch=400)
-            task = asyncio.create_task(source.receive("0", lambda: -1, handler))
-            async with asyncio.timeout(30):
-                await last.wait()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await source.close()
-        return lists[-1][1] - lists[0][1], len(lists)
+            await received(source, handler, last)
+        return shortened[-1] - shortened[0], len(shortened)
 
     with asyncio.Runner(loop_factory=Clock) as runner:
         shortened, lists = runner.run(story())
@@ -161,12 +166,7 @@ def test_the_sdk_makes_such_pauses_for_an_answer_and_for_a_link() -> None:
             source = Source(HubAddress("telemetry", "$Default", address))
             await source.facts()
             answer = len(loop.shortened)
-            task = asyncio.create_task(source.receive("0", lambda: -1, handler))
-            async with asyncio.timeout(30):
-                await came.wait()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await source.close()
+            await received(source, handler, came)
         return answer, len(loop.shortened) - answer
 
     with asyncio.Runner(loop_factory=Clock) as runner:
