@@ -142,10 +142,8 @@ class Chunks:
             of = self.heads["version"] == version
             if of.any():
                 where = self.content, begin[of], n[of]
-                plain = version == PLAIN
-                parts.append(
-                    (of, _plain(*where) if plain else _summed(TIME_BYTES[version], *where))
-                )
+                size = TIME_BYTES[version]
+                parts.append((of, _plain(*where) if version == PLAIN else _summed(size, *where)))
         return _merged(parts, n)
 
     def _values(
