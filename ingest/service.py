@@ -74,7 +74,10 @@ async def serve(
         await change_over(parts, service.owner)
         failed: BaseExceptionGroup[BatchError] | None = None
         try:
-            await service.run(await asked, ready)
+            answering = (await asked)(settings, service)
+            # before the parts, which an answer that is on its way goes on to ask
+            stack.push_async_callback(answering.close)
+            await service.run(answering, ready)
         except* TimeoutError:
             log.error("drain took longer than drain_seconds")
         except* BatchError as group:
@@ -123,7 +126,7 @@ class _Service:
         self._sealed = False  # whether to leave nothing open
         self.finished = False
 
-    async def run(self, front: Asked, ready: Callable[[int], None]) -> None:
+    async def run(self, front: Front, ready: Callable[[int], None]) -> None:
         """Start everything, wait for `stop`, stop from the source to the runs."""
         drain_seconds = float(self._parts.settings.drain_seconds)
         balanced, dispatched = asyncio.Event(), asyncio.Event()
@@ -131,8 +134,7 @@ class _Service:
             self._fleet = Fleet(
                 group, self._consumer, (self._parts.metrics.ingest, self._parts.metrics.batching)
             )
-            asked = front(self._parts.settings, self)
-            port = await asked.start()
+            port = await front.start()
             dispatching = group.create_task(
                 self._dispatcher.run(dispatched, self._is_first), name="dispatch"
             )
@@ -157,7 +159,6 @@ class _Service:
             for launcher in set(self._parts.launchers.values()):
                 await launcher.close()
             looking.cancel()
-            await asked.close()
         self.finished = left
         took = asyncio.get_running_loop().time() - began
         log.info("service stopped", seconds=round(took, 3), finished=left)

@@ -86,7 +86,7 @@ class RemoteSource:
     def __init__(self, brief: Brief) -> None:
         self._brief = brief
         self._life: _Life | None = None
-        self._changing = asyncio.Lock()
+        self._changing, self._closed = asyncio.Lock(), False
 
     @property
     def pid(self) -> int | None:
@@ -135,7 +135,8 @@ class RemoteSource:
         await self._end(at_once=True)
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process; from now on there is none to be asked."""
+        self._closed = True
         await self._end()
 
     async def _ask(self, what: str, *arguments: str) -> Any:
@@ -154,6 +155,9 @@ class RemoteSource:
 
     async def _alive(self) -> _Life:
         async with self._changing:
+            # An event loop that is ended with a process half started waits for it for ever.
+            if self._closed:
+                raise SourceUnavailable("the receiver is closed")
             if self._life is None or self._life.over:
                 self._life = _Life(*await spawn(MODULE, self._brief))
                 log.info("receiver started", pid=self._life.pid)

@@ -76,7 +76,7 @@ class _Forked:
 
 class _Executed:
     def __init__(self, config: Path, environment: Mapping[str, str], log: Path) -> None:
-        command = [sys.executable, "-m", "ingest", "run", "--config", str(config)]
+        command = [sys.executable, "-m", __name__, "run", "--config", str(config)]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=dict(environment)
@@ -104,12 +104,12 @@ def _main(config: Path, environment: Mapping[str, str], log: Path, forked: Forke
     certifi.where = lambda: str(forked.certificate)
     if forked.mutant:
         MUTANTS[forked.mutant]()
-    signal.signal(signal.SIGUSR1, _tell_tasks)
     sys.argv = ["headrace", "run", "--config", str(config)]
+    signal.signal(signal.SIGUSR1, tell_tasks)
     main()
 
 
-def _tell_tasks(*_: object) -> None:
+def tell_tasks(*_: object) -> None:
     """Say where every task stands, for a case in which the process neither works nor ends."""
     for task in asyncio.all_tasks(asyncio.get_running_loop()):
         sys.stderr.write(f"{task!r}\n")
@@ -117,3 +117,10 @@ def _tell_tasks(*_: object) -> None:
         while (frame := getattr(step, "cr_frame", None)) is not None:
             sys.stderr.write(f"    {frame.f_code.co_filename}:{frame.f_lineno}\n")
             step = step.cr_await
+
+
+if __name__ == "__main__":
+    from ingest.cli import main
+
+    signal.signal(signal.SIGUSR1, tell_tasks)
+    main()

@@ -22,9 +22,14 @@ from tests.crash.served import Forked, Service
 FLOWS = Path(__file__).parent
 PATIENCE_SECONDS = 120.0  # far more than a busy machine needs: then it is stuck
 LOOK_SECONDS = 0.05
+LAST_CHARACTERS = 4_000
 FAST = {"max_samples": 30, "max_age": "0.4 s"}
 SLOW = {"max_samples": 100_000, "max_age": "1 h"}
 ANSWER = aiohttp.ClientTimeout(total=60)
+
+
+class DoesNotEnd(Exception):
+    """A process was killed, has failed, or was told to stop, and is still there."""
 
 
 @dataclass
@@ -125,22 +130,26 @@ class Site:
         """Wait for its end; give its exit code.
 
         Raises:
-            TimeoutError: it does not end; its log says where its tasks stand.
+            DoesNotEnd: its log says where its tasks stand.
 
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (code := service.ended()) is None:
             if time.monotonic() > deadline:
                 await self.ask_for_tasks(service)
-                raise TimeoutError
+                raise DoesNotEnd(f"process {service.pid} does not end")
             await asyncio.sleep(LOOK_SECONDS)
         return code
 
     async def ask_for_tasks(self, service: Service) -> None:
         """Let it write down what it waits for."""
-        if not self.case.by_exec:
-            service.send(signal.SIGUSR1)
-            await asyncio.sleep(1)
+        service.send(signal.SIGUSR1)
+        await asyncio.sleep(1)
+
+    def last_words(self) -> str:
+        """Give the ends of the services' logs: the machine that this fails on may keep no files."""
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"{path.name}: {_end_of(path)}" for path in logs)
 
     async def close(self) -> None:
         """Leave no process and no link behind."""
@@ -183,3 +192,7 @@ class Site:
                 return answer.status == 200
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
             return False
+
+
+def _end_of(path: Path) -> str:
+    return path.read_text(errors="replace")[-LAST_CHARACTERS:]

@@ -11,7 +11,7 @@ from batching.verify import Report
 from tests.crash.cases import Case, Spec
 from tests.crash.place import Place, Snapshot
 from tests.crash.served import Service
-from tests.crash.site import LOOK_SECONDS, PATIENCE_SECONDS, Site
+from tests.crash.site import LOOK_SECONDS, PATIENCE_SECONDS, DoesNotEnd, Site
 from tests.crash.worlds import hub_of, prepare
 
 NOTHING_MORE_SECONDS = 2.0  # all is done, and the failpoint was not passed
@@ -31,7 +31,8 @@ class Outcome:
     twice: int = 0
     stuck: str = ""  # why it did not come to an end
     wrong: str = ""  # what else is not as it should be
-    verdict: str = ""  # the last words of verify
+    verdict: str = ""  # the closing line of verify
+    last_words: str = ""  # of the logs
     kills: int = 0
     took_seconds: float = 0.0
 
@@ -67,10 +68,11 @@ class Story:
                 finally:
                     await self._site.close()
                     self.outcome.kills += self._site.kills
+                    self.outcome.last_words = self._site.last_words()
         except NotWhole:
             pass
-        except TimeoutError:
-            self.outcome.stuck = self.outcome.stuck or "a process does not end"
+        except DoesNotEnd as error:
+            self.outcome.stuck = str(error)
         except Exception as error:  # noqa: BLE001 the other cases go on
             self.outcome.wrong = f"the test itself failed: {error!r}"
         self.outcome.took_seconds = time.monotonic() - began

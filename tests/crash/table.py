@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import indent
 
 from tests.crash.cases import HERE
 from tests.crash.story import Outcome
@@ -31,7 +32,8 @@ def failures(outcomes: Iterable[Outcome]) -> Iterator[str]:
     for each in outcomes:
         if each.failed:
             why = each.wrong or each.stuck or f"{each.missing} missing, {each.twice} twice"
-            yield f"{each.case}\n    {why}\n    {each.verdict}\n    repeat: {each.case.command}"
+            text = "\n".join((why, each.verdict, f"repeat: {each.case.command}", each.last_words))
+            yield f"{each.case}\n{indent(text, '    ')}"
 
 
 def _concerns(outcome: Outcome, name: str) -> bool:

@@ -67,11 +67,13 @@ def test_every_action_has_its_turn() -> None:
 
 
 def test_a_failure_fails_the_run_and_prints_the_command_that_repeats_it() -> None:
-    good, bad = Outcome(KILLED, reached={"manifest.before": "kill"}), Outcome(case(5, 12), twice=2)
+    good = Outcome(KILLED, reached={"manifest.before": "kill"})
+    bad = Outcome(case(5, 12), twice=2, last_words="one.log: no room left")
     assert list(failures([good])) == []
     (told,) = failures([good, bad])
     assert "0 missing, 2 twice" in told
     assert "python -m tests.crash --seed 5 --case 12" in told
+    assert "no room left" in told
     page = table([good, bad])
     assert page.count("\n") == len(HERE) + 3
     assert "| `manifest.before` | 1 | 1 |" in page

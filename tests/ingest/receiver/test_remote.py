@@ -231,6 +231,17 @@ def test_whoever_renews_has_a_new_process() -> None:
     play(story)
 
 
+def test_one_that_was_closed_starts_no_more() -> None:
+    async def story(_: HubServer, source: RemoteSource) -> None:
+        await source.facts()
+        await source.close()
+        with pytest.raises(SourceUnavailable, match="closed"):
+            await source.facts()
+        assert source.pid is None
+
+    play(story)
+
+
 def test_one_that_cannot_start_is_a_hub_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "MODULE", "ingest.nowhere")
 
