@@ -1,16 +1,19 @@
 """How long an event, a batch and a run wait, at half of what the durable path can take.
 
-First it takes a part of a workload as fast as it can. Then events come at half that rate: with
-the default `linger`, for the waits of appends, and with `linger: 0`, for the wait from a trigger
-to the manifest. At last batches are sealed one at a time, and each must get a run, with
-`after: 0`, from the dispatcher and the local launcher: what is measured ends when the launcher
-has made the process, which a flow needs a second more to begin in.
+First it takes a part of a workload as fast as it can. Then events come at half that rate. Each
+is appended as soon as it can be: with the default `linger`, for the waits of appends, and with
+`linger: 0`, for the wait from a trigger to the manifest. An append costs as much as fifty events
+in it, so that alone keeps a core busy; so once more with what came in 20 ms in one append, as a
+service has it. At last batches are sealed one at a time, and each must get a run, with `after: 0`,
+from the dispatcher and the local launcher: what is measured ends when the launcher has made the
+process, which a flow needs a second more to begin in.
 """
 
 import asyncio
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +29,10 @@ from benchmarks.limits.command import Place, Quick, Repeat, start
 from benchmarks.limits.handover import from_triggers, note, run_by_run
 from benchmarks.limits.pace import Waits, paced
 from benchmarks.limits.watched import Watched
-from benchmarks.owners import Bench, committing, element, opened
+from benchmarks.owners import committing, element, opened
 from benchmarks.workloads import WORKLOADS, Record, Workload, arrays, name_of, records
 
+GATHER_SECONDS = 0.02  # as `ingest.source` lets a link gather that hands over few events
 QUICK_SHARE, QUICK_SECONDS, QUICK_RUNS = 0.005, 1.0, 3
 EXAMPLE = """
 Examples:
@@ -70,18 +74,16 @@ async def _loaded(
     workload.write(path, events)
     most = await _most(folder / "most", path, workload, events)
     figures.add(f"rate_{workload.name}.most", "events/s", most)
-    sources = list(_sources(path))
-    for name, linger_ns in (("append", 10**9), ("manifest", 0)):
-        store = Watched(FolderStore(folder / name / "blobs"))
-        settings = rules(workload.threshold, linger_ns)
-        async with opened(folder / name, settings, root=store, partitions=PARTITIONS) as bench:
-            waits = await _half(bench, sources, most / 2, seconds)
-            if name == "append":
-                note(figures, f"append_call_{workload.name}", waits.calls)
-                note(figures, f"append_event_{workload.name}", waits.events)
-            else:
-                sealed = await from_triggers(bench, store)
-                note(figures, f"trigger_to_manifest_{workload.name}", sealed)
+    load = partial(_half, folder, list(_sources(path)), workload, most / 2, seconds)
+    name = workload.name
+    waits, _ = await load("append", linger_ns=10**9)
+    note(figures, f"append_call_{name}", waits.calls)
+    note(figures, f"append_event_{name}", waits.events)
+    _, sealed = await load("manifest", linger_ns=0)
+    note(figures, f"trigger_to_manifest_at_once_{name}", sealed)
+    waits, sealed = await load("gathered", linger_ns=0, rest=GATHER_SECONDS)
+    note(figures, f"append_gathered_{name}", waits.calls)
+    note(figures, f"trigger_to_manifest_{name}", sealed)
 
 
 async def _most(folder: Path, path: Path, workload: Workload, events: int) -> float:
@@ -94,22 +96,35 @@ async def _most(folder: Path, path: Path, workload: Workload, events: int) -> fl
         return events / (time.perf_counter() - began)
 
 
-async def _half(bench: Bench, sources: Sequence["_Source"], rate: float, seconds: float) -> Waits:
-    """Let events come to all owners, each its share; give the waits of all."""
+async def _half(
+    folder: Path,
+    sources: Sequence["_Source"],
+    workload: Workload,
+    rate: float,
+    seconds: float,
+    name: str,
+    *,
+    linger_ns: int,
+    rest: float = 0.0,
+) -> tuple[Waits, list[float]]:
+    """Let events come to all owners, each its share; give the waits of appends and of batches."""
     all_ = sum(len(source) for source in sources)
     shares = [rate * len(source) / all_ for source in sources]
-    for owner in bench.owners:
-        await owner.attach()
-    async with committing(bench.owners):
-        found = await asyncio.gather(
-            *(
-                paced(owner, source, share, int(share * seconds))
-                for owner, source, share in zip(bench.owners, sources, shares, strict=True)
+    store = Watched(FolderStore(folder / name / "blobs"))
+    settings = rules(workload.threshold, linger_ns)
+    async with opened(folder / name, settings, root=store, partitions=PARTITIONS) as bench:
+        for owner in bench.owners:
+            await owner.attach()
+        async with committing(bench.owners):
+            found = await asyncio.gather(
+                *(
+                    paced(owner, source, share, int(share * seconds), rest)
+                    for owner, source, share in zip(bench.owners, sources, shares, strict=True)
+                )
             )
-        )
-    return Waits(
-        [w for each in found for w in each.calls], [w for each in found for w in each.events]
-    )
+        sealed = await from_triggers(bench, store)
+    calls = [wait for each in found for wait in each.calls]
+    return Waits(calls, [wait for each in found for wait in each.events]), sealed
 
 
 def _sources(path: Path) -> Iterator["_Source"]:

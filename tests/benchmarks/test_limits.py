@@ -79,7 +79,10 @@ def test_waits_are_measured_under_load_and_one_by_one(tmp_path: Path) -> None:
     waits = [
         f"{name}_{workload}"
         for workload in ("W1", "W2")
-        for name in ("append_call", "append_event", "trigger_to_manifest")
+        for name in (
+            *("append_call", "append_event", "append_gathered"),
+            *("trigger_to_manifest", "trigger_to_manifest_at_once"),
+        )
     ]
     waits += ["trigger_to_manifest_alone", "manifest_to_run", "event_to_run"]
     rates = {f"rate_{workload}.most" for workload in ("W1", "W2")}
