@@ -1,7 +1,8 @@
 """What an event costs on the durable path as more of something is there: does it stay the same?
 
 Open sensors, partitions of one process, bytes of a chunk, events that open buffers hold already.
-Each point has a Valkey and a store of its own, and what it finds there is not in its time.
+Each point has a Valkey and a store of its own, and what it finds there is not in its time. Where
+sensors grow, two things that look at all that are open: an attach, and the choice of what to seal.
 """
 
 import asyncio
@@ -17,18 +18,20 @@ import numpy as np
 import typer
 
 from batching.layout import StreamFormat
-from batching.limits.pressure import Bounds
+from batching.limits.pressure import Amount, Bounds, Open, chosen
 from batching.model import Element
 from batching.names import Key
 from batching.parking.replay import ReplayBound
+from batching.partition import Partition
 from batching.policy import SealPolicy
 from batching.tenure import Rules
 from benchmarks.figures import Figures
 from benchmarks.limits.command import Full, Place, Quick, Repeat, start
 from benchmarks.owners import Bench, append, committing, element, opened
+from benchmarks.place import BenchmarkFailed
 from benchmarks.workloads import SAMPLE_BYTES
 
-MICRO = 1e6
+MICRO, MILLI = 1e6, 1e3
 EVENTS, QUICK_EVENTS = 40_000, 2_000  # of a point
 CHUNK_BYTES = 120  # where the size is not what grows
 BUSY, FULL_CHUNKS = 500, 10  # sensors whose batches are filled, and by how many events
@@ -111,12 +114,48 @@ class _Sensors(_Point):
             await bench.owner.attach()
             await append(bench.owner, (_event("open", n, n) for n in range(self.size)))
             self.note(figures, await _cost(bench, [list(self._events())]))
+            attach, longest = await _attach_anew(bench.owner)
+            figures.add(f"{self.kind}.{self.size}.attach", "us/sensor", MICRO * attach / self.size)
+            figures.add(f"{self.kind}.{self.size}.longest", "ms", MILLI * longest)
+            choice = _choose(bench.owner, self.size)
+            figures.add(f"{self.kind}.{self.size}.choice", "us/sensor", MICRO * choice / self.size)
 
     def _events(self) -> Iterator[Element]:
         rng = np.random.default_rng(self.size)
         for number in range(self.size, self.size + self.events):
             stream, among = ("busy", BUSY) if number % 2 else ("open", self.size)
             yield _event(stream, int(rng.integers(among)), number)
+
+
+async def _attach_anew(owner: Partition) -> tuple[float, float]:
+    """Give the seconds of an attach, and the longest that others on the loop waited meanwhile."""
+    waits = [0.0]
+
+    async def beat() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            waits.append(time.perf_counter() - last)
+            last += waits[-1]
+
+    owner.left()
+    gc.collect()
+    beating, began = asyncio.create_task(beat()), time.perf_counter()
+    await owner.attach()
+    took = time.perf_counter() - began
+    beating.cancel()
+    return took, max(waits)
+
+
+def _choose(owner: Partition, sensors: int) -> float:
+    """Give the seconds of the choice of what to seal, where as many are open as may be."""
+    began = time.perf_counter()
+    each = (
+        Open("0", key, state.size_bytes, state.opened_ns) for key, state in owner.states.batches()
+    )
+    if not chosen(each, Amount(), Bounds(NEVER, sensors, NEVER, NEVER)):
+        raise BenchmarkFailed("nothing is chosen where as many are open as may be")
+    return time.perf_counter() - began
 
 
 class _Partitions(_Point):
