@@ -3,7 +3,7 @@
 A fork spares the two seconds in which Python and the SDK are loaded, which is most of what a
 restart costs. The SDK also loads all the world's certificates for each link, though the embedded
 hub has no TLS here: a fork is shown a single one, which spares half of the rest. From `main` on
-both are the same. Each tenth case does without these savings.
+both are the same. Each tenth case does without these savings: it runs this module.
 """
 
 import asyncio
@@ -104,12 +104,12 @@ def _main(config: Path, environment: Mapping[str, str], log: Path, forked: Forke
     certifi.where = lambda: str(forked.certificate)
     if forked.mutant:
         MUTANTS[forked.mutant]()
+    signal.signal(signal.SIGUSR1, _tell_tasks)
     sys.argv = ["headrace", "run", "--config", str(config)]
-    signal.signal(signal.SIGUSR1, tell_tasks)
     main()
 
 
-def tell_tasks(*_: object) -> None:
+def _tell_tasks(*_: object) -> None:
     """Say where every task stands, for a case in which the process neither works nor ends."""
     for task in asyncio.all_tasks(asyncio.get_running_loop()):
         sys.stderr.write(f"{task!r}\n")
@@ -122,5 +122,5 @@ def tell_tasks(*_: object) -> None:
 if __name__ == "__main__":
     from ingest.cli import main
 
-    signal.signal(signal.SIGUSR1, tell_tasks)
+    signal.signal(signal.SIGUSR1, _tell_tasks)
     main()

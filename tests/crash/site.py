@@ -148,8 +148,8 @@ class Site:
 
     def last_words(self) -> str:
         """Give the ends of the services' logs: the machine that this fails on may keep no files."""
-        logs = sorted(self.folder.glob("*.log"))
-        return "\n".join(f"{path.name}: {_end_of(path)}" for path in logs)
+        texts = {path.name: path.read_text(errors="replace") for path in self.folder.glob("*.log")}
+        return "\n".join(f"{name}: {text[-LAST_CHARACTERS:]}" for name, text in texts.items())
 
     async def close(self) -> None:
         """Leave no process and no link behind."""
@@ -192,7 +192,3 @@ class Site:
                 return answer.status == 200
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
             return False
-
-
-def _end_of(path: Path) -> str:
-    return path.read_text(errors="replace")[-LAST_CHARACTERS:]
