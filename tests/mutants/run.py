@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.mutants.catalogue import Mutant
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("batching", "ingest", "flows", "tests")
 PATIENCE_SECONDS = 240  # a guard may be what lets a loop end
+END_SECONDS = 20
 _FAILED = re.compile(r"^(?:FAILED|ERROR) \S*?::(\w+)", re.MULTILINE)
 
 
@@ -52,28 +55,42 @@ def run(mutant: Mutant) -> Verdict:
         shutil.copy(ROOT / "pyproject.toml", copy)
         (copy / mutant.file).write_text(mutated(mutant))
         try:
-            done = _tested(mutant, copy)
+            code, said = _tested(mutant, copy)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, noticed=True, failed="tests that never end", said="")
-    return _verdict(mutant, done)
+    return _verdict(mutant, code, said)
 
 
-def _tested(mutant: Mutant, copy: Path) -> "subprocess.CompletedProcess[str]":
+def _tested(mutant: Mutant, copy: Path) -> tuple[int, str]:
+    """Run the tests; give pytest's exit code and what it said.
+
+    Raises:
+        TimeoutExpired: they did not end, and are ended.
+
+    """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
-    return subprocess.run(
+    with subprocess.Popen(
         command,
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
+    ) as tests:
+        try:
+            said, _ = tests.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            tests.send_signal(signal.SIGINT)  # whoever is killed leaves a Valkey behind
+            with suppress(subprocess.TimeoutExpired):
+                tests.communicate(timeout=END_SECONDS)
+            tests.kill()
+            raise
+    return tests.returncode, said
 
 
-def _verdict(mutant: Mutant, done: "subprocess.CompletedProcess[str]") -> Verdict:
-    failed = _FAILED.search(done.stdout)
+def _verdict(mutant: Mutant, code: int, said: str) -> Verdict:
+    failed = _FAILED.search(said)
     # 1 is a test that failed; anything else is a mutant that cannot even be tested
-    noticed = done.returncode == 1 and failed is not None
+    noticed = code == 1 and failed is not None
     name = failed[1].removeprefix("test_").replace("_", " ") if noticed and failed else ""
-    return Verdict(mutant, noticed, name, "\n".join(done.stdout.splitlines()[-5:]))
+    return Verdict(mutant, noticed, name, "\n".join(said.splitlines()[-5:]))
