@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from batching import failpoints
 from tests.azurite import Azurite, running_azurite
 
 # Machines are shared and noisy: how long an example takes says nothing about the code.
@@ -22,3 +23,10 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         pytest.skip("HEADRACE_SKIP_AZURITE is set")
     with running_azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server
+
+
+@pytest.fixture
+def nothing_armed_afterwards() -> Iterator[None]:
+    """Switch off what a test has armed in its own process."""
+    yield
+    failpoints.arm("")

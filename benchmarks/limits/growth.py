@@ -18,7 +18,8 @@ import numpy as np
 import typer
 
 from batching.layout import StreamFormat
-from batching.limits.pressure import Amount, Bounds, Open, chosen
+from batching.limits.holding import Holding
+from batching.limits.pressure import Amount, Bounds, chosen
 from batching.model import Element
 from batching.names import Key
 from batching.parking.replay import ReplayBound
@@ -72,7 +73,7 @@ def growth(
         for point in points:
             with tempfile.TemporaryDirectory(prefix="hr-bench-", dir=folder) as place:
                 asyncio.run(point.measure(Path(place), figures))
-    figures.show(f"{QUICK_EVENTS if quick else EVENTS:,} events a point, microseconds an event")
+    figures.show(f"{QUICK_EVENTS if quick else EVENTS:,} events a point")
 
 
 def _points(*, quick: bool, full: bool) -> Iterator["_Point"]:
@@ -129,14 +130,15 @@ class _Sensors(_Point):
 
 async def _attach_anew(owner: Partition) -> tuple[float, float]:
     """Give the seconds of an attach, and the longest that others on the loop waited meanwhile."""
-    waits = [0.0]
+    longest = 0.0
 
     async def beat() -> None:
+        nonlocal longest
         last = time.perf_counter()
         while True:
             await asyncio.sleep(0)
-            waits.append(time.perf_counter() - last)
-            last += waits[-1]
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
 
     owner.left()
     gc.collect()
@@ -144,16 +146,14 @@ async def _attach_anew(owner: Partition) -> tuple[float, float]:
     await owner.attach()
     took = time.perf_counter() - began
     beating.cancel()
-    return took, max(waits)
+    return took, longest
 
 
 def _choose(owner: Partition, sensors: int) -> float:
     """Give the seconds of the choice of what to seal, where as many are open as may be."""
+    holding = Holding("0", owner.states, lambda: owner.view.pieces)
     began = time.perf_counter()
-    each = (
-        Open("0", key, state.size_bytes, state.opened_ns) for key, state in owner.states.batches()
-    )
-    if not chosen(each, Amount(), Bounds(NEVER, sensors, NEVER, NEVER)):
+    if not chosen(holding.open_batches(), Amount(), Bounds(NEVER, sensors, NEVER, NEVER)):
         raise BenchmarkFailed("nothing is chosen where as many are open as may be")
     return time.perf_counter() - began
 

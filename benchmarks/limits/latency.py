@@ -31,8 +31,8 @@ from benchmarks.limits.pace import Waits, paced
 from benchmarks.limits.watched import Watched
 from benchmarks.owners import committing, element, opened
 from benchmarks.workloads import WORKLOADS, Record, Workload, arrays, name_of, records
+from ingest.source import GATHER_SECONDS
 
-GATHER_SECONDS = 0.02  # as `ingest.source` lets a link gather that hands over few events
 QUICK_SHARE, QUICK_SECONDS, QUICK_RUNS = 0.005, 1.0, 3
 EXAMPLE = """
 Examples:

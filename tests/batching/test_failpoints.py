@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,11 +11,7 @@ from batching import failpoints
 from batching.errors import SettingError
 from batching.failpoints import FailpointError, arm, reached, reached_in_flow
 
-
-@pytest.fixture(autouse=True)
-def _nothing_armed_afterwards() -> Iterator[None]:
-    yield
-    arm("")
+pytestmark = pytest.mark.usefixtures("nothing_armed_afterwards")
 
 
 def passes(name: str, times: int) -> list[int]:

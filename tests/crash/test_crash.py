@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +35,7 @@ NEEDED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _nothing_armed_afterwards() -> Iterator[None]:
-    yield
-    arm("")
+pytestmark = pytest.mark.usefixtures("nothing_armed_afterwards")
 
 
 def test_a_seed_and_a_number_give_the_same_case_again() -> None:

@@ -1,7 +1,6 @@
 """A service of this process: how it ends where something fails."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,7 @@ from tests.processes import alive
 FAR = 60.0
 
 
-@pytest.fixture(autouse=True)
-def _nothing_armed_afterwards() -> Iterator[None]:
-    yield
-    failpoints.arm("")
+pytestmark = pytest.mark.usefixtures("nothing_armed_afterwards")
 
 
 def test_a_service_that_fails_is_asked_no_more_before_its_parts_are_closed(tmp_path: Path) -> None:
