@@ -5,10 +5,10 @@ import gc
 import sys
 from contextlib import suppress
 
-YOUNG, MIDDLE, OLD = 10_000, 50, 100  # new objects, then collections, before one looks further
+YOUNG, MIDDLE, OLD = 20_000, 50, 100  # new objects, then collections, before one looks further
 SWITCH_SECONDS = 0.0005
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
-LARGE_BYTES, SPARE_BYTES = 2**21, 2**22
+LARGE_BYTES, SPARE_BYTES = 2**20, 2**21
 
 
 def settle() -> None:
@@ -47,8 +47,8 @@ def share_memory() -> None:
     thread before `settle` calls this before.
 
     Each page that comes from outside is one that the kernel clears first. So what an append
-    needs, some half megabytes, is taken from the heap again and again, and the heap keeps a few
-    megabytes at its end; only what a large manifest needs comes from outside and goes back.
+    needs, some hundred kilobytes, is taken from the heap again and again, and the heap keeps two
+    megabytes at its end; what a manifest needs comes from outside and goes back.
     """
     with suppress(AttributeError, OSError):  # not the GNU C library
         library = ctypes.CDLL(None)

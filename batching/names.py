@@ -14,7 +14,7 @@ LOST_STREAM = "_lost"
 PARKED_STREAM = "_parked"
 _CHUNKS, _INDEX = ".chunks", ".index.arrow"
 REDRIVE = "redrive"  # the partition of our own, by which dead letters come back
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # what percent-encoding leaves as it is
+_CODED = re.compile(r"[^A-Za-z0-9_.~-]")  # what percent-encoding does not leave as it is
 URI = re.compile(r"[A-Za-z0-9._/:=@+-]{1,512}")
 
 
@@ -27,9 +27,9 @@ class Key(NamedTuple):
     def text(self) -> str:
         """Spell the key for Redis and paths: the sensor is percent-encoded."""
         stream, sensor = self
-        if _PLAIN.fullmatch(sensor):  # most are, and `quote` takes longer
-            return f"{stream}/{sensor}"
-        return f"{stream}/{quote(sensor, safe='')}"
+        if _CODED.search(sensor):  # few need it, and `quote` takes longer
+            sensor = quote(sensor, safe="")
+        return f"{stream}/{sensor}"
 
     @classmethod
     def parse(cls, text: str) -> "Key":

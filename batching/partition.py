@@ -8,7 +8,7 @@ remembers may be wrong at any time; then it is dropped and read again (`Reattach
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -27,12 +27,13 @@ from batching.parking.replay import Replay
 from batching.ports import AppendAnswer, Appended, Buffer, Clock, OpenBuffer
 from batching.retry import answered
 from batching.sealing import Sealing
-from batching.states import Planned, States
+from batching.states import Planned, States, by_key
 from batching.structured import structlog
 from batching.tenure import PAGE, Hooks, Rules, Tenure
 from batching.upkeep import Upkeep
 from batching.view import Log, View
 
+ByKey = Mapping[Key, Sequence[Element]]
 log = structlog.get_logger()
 
 
@@ -178,12 +179,12 @@ class Partition:
 
         """
         size = sum([len(element.body) for element in elements])
-        keys = {element.key for element in elements}
-        wanted = partial(self._wanted, size, keys)
+        brought = by_key(elements)
+        wanted = partial(self._wanted, size, set(brought))
         while True:
             async with self._governor.room(wanted, self._tenure.leaving):
                 with suppress(BufferFull):
-                    await self._append(elements, upto, enqueued_ns)
+                    await self._append(elements, brought, upto, enqueued_ns)
                     return
             if self._tenure.leaving.is_set():
                 raise Leaving
@@ -195,22 +196,24 @@ class Partition:
     def _wanted(self, size: int, keys: set[Key]) -> Amount:
         return Amount(size, self._holding.opened_by(keys))
 
-    async def _append(self, elements: Sequence[Element], upto: int, enqueued_ns: int) -> None:
+    async def _append(
+        self, elements: Sequence[Element], brought: ByKey, upto: int, enqueued_ns: int
+    ) -> None:
         tenure = self._tenure
         async with tenure.appending:
             if upto <= self.acked:
                 return
             while self.acked < upto:  # BEHIND may stop in the midst of what we have to append
-                await self._append_once(elements, upto)
+                await self._append_once(brought, upto)
             tenure.horizon.appended(enqueued_ns, tenure.clock.now_ns())
             if elements:
                 tenure.replay.appended(elements[0].sequence_number, elements[0].enqueued_ns)
             tenure.replay.appended(upto, enqueued_ns)
 
-    async def _append_once(self, elements: Sequence[Element], upto: int) -> None:
+    async def _append_once(self, brought: ByKey, upto: int) -> None:
         """Append what is above `acked`, or learn that somebody else went on."""
         acked, view = self.acked, self.view
-        planned = self._states.plan(view.fresh(elements, acked))
+        planned = self._states.plan(view.fresh(brought, acked))
         await reached("append.before")
         answer = await answered(
             lambda: self._buffer.append(acked, upto, planned.groups, view.next - 1),

@@ -110,6 +110,39 @@ def decide(
     return before, state, _ends_after(samples, size_bytes, 1, policy)
 
 
+def continued(
+    state: BatchState | None,
+    policy: SealPolicy,
+    samples: int,
+    size_bytes: int,
+    chunks: int,
+    first_ns: int,
+    latest_ns: int,
+) -> BatchState | None:
+    """Give the state behind some chunks if none of them ends a batch; None if one may.
+
+    What `decide` says of each in turn, in the time of one: most appends end no batch.
+
+    Args:
+        state: the open batch of the chunks' sensor, None if there is none.
+        policy: the stream's triggers.
+        samples: of all chunks, one at least.
+        size_bytes: of all chunks, encoded.
+        chunks: how many they are.
+        first_ns: when the hub got the first one's event, nanoseconds UTC.
+        latest_ns: the latest of all those times.
+
+    """
+    if state is not None:
+        held, held_bytes, held_chunks, first_ns, due = state
+        samples, size_bytes, chunks = held + samples, held_bytes + size_bytes, held_chunks + chunks
+    else:
+        due = NEVER_NS if policy.max_age_ns is None else first_ns + policy.max_age_ns
+    if latest_ns > due or _ends_after(samples, size_bytes, chunks, policy) is not None:
+        return None
+    return _state((samples, size_bytes, chunks, first_ns, due))
+
+
 def _ends_after(
     samples: int, size_bytes: int, chunks: int, policy: SealPolicy
 ) -> SealReason | None:

@@ -5,7 +5,7 @@ since a number that was deleted may have been created once more by a process tha
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batching import names
@@ -43,13 +43,30 @@ class View:
         """Give the number up to which every event of the key is durable."""
         return max(self.checkpoint, self._last.get(key, -1), self.pieces.last(key))
 
-    def fresh(self, elements: Iterable[Element], above: int) -> list[Element]:
-        """Leave out elements of events up to a number, and those that are durable already."""
+    def fresh(
+        self, brought: Mapping[Key, Sequence[Element]], above: int
+    ) -> dict[Key, Sequence[Element]]:
+        """Leave out elements of events up to a number, and those that are durable already.
+
+        Args:
+            brought: some of each key, in rising order of their numbers.
+            above: the number.
+
+        """
         above, last = max(above, self.checkpoint), self._last
-        found = [each for each in elements if each[1] > above and each[1] > last.get(each[0], -1)]
-        if not len(self.pieces):  # `mark` asks for them, which takes longer
-            return found
-        return [each for each in found if each.sequence_number > self.pieces.last(each.key)]
+        parked = self.pieces.last if len(self.pieces) else None  # `mark` asks, and takes longer
+        found: dict[Key, Sequence[Element]] = {}
+        for key, several in brought.items():
+            mark = last.get(key, above)
+            if mark < above:  # noqa: PLR1730 `max` takes longer
+                mark = above
+            if parked is not None:
+                mark = max(mark, parked(key))
+            if several[0][1] > mark:
+                found[key] = several
+            elif several[-1][1] > mark:
+                found[key] = [each for each in several if each[1] > mark]
+        return found
 
     def unknown(self, entries: Iterable[Entry]) -> list[str]:
         """Name the parked objects among entries whose index must be read first."""

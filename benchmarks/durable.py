@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from batching import interpreter
@@ -75,15 +76,21 @@ async def deal(owners: Sequence[Partition], path: Path) -> None:
             await asyncio.sleep(0)
         p = sensor % len(owners)
         times, values = arrays(body)
-        key = Key(STREAM, name_of(sensor))
-        gathered[p].append(element(key, next(numbers[p]), times, values.reshape(-1, 1)))
-        sizes[p] += len(body)
+        each = element(key(sensor), next(numbers[p]), times, values.reshape(-1, 1))
+        gathered[p].append(each)
+        sizes[p] += len(each.body)
         if len(gathered[p]) == SLICE_EVENTS or sizes[p] > SLICE_BYTES:
             await flush(p)
     for p in range(len(owners)):
         if gathered[p]:
             await flush(p)
     await asyncio.gather(*(task for task in tasks if task is not None))
+
+
+@cache
+def key(sensor: int) -> Key:
+    """Give a sensor's key."""
+    return Key(STREAM, name_of(sensor))
 
 
 def rules(threshold: int, linger_ns: int = 10**9) -> Rules:

@@ -26,7 +26,7 @@ from batching.identity import open_store
 from batching.limits.governor import Governor
 from batching.limits.pressure import Bounds
 from batching.metrics import BatchingMetrics
-from batching.model import Chunk, Element, Store
+from batching.model import Element, Store
 from batching.names import Key
 from batching.partition import Partition
 from batching.ports import BlobStore
@@ -35,7 +35,7 @@ from batching.structured import structlog
 from batching.tenure import Hooks, Rules
 from batching.view import Log
 
-SLICE_EVENTS, SLICE_BYTES = 1_000, 2**19  # of one append, as the service has it
+SLICE_EVENTS, SLICE_BYTES = 1_000, 2**18  # of one append, as the service has it
 GIVE_WAY_EVENTS = 64  # encoded without a break, as the service does it
 
 
@@ -135,8 +135,8 @@ def element(
 ) -> Element:
     """Make what the decoders give: times of shape (n,), values of shape (n, channels)."""
     now = time.time_ns()
-    chunk = Chunk(number, now, message_id, times, values)
-    return Element(key, number, now, len(times), encode_samples(chunk))
+    body = encode_samples(number, now, message_id, times, values)
+    return Element(key, number, now, len(times), body)
 
 
 def slices(elements: Iterable[Element]) -> Iterator[list[Element]]:

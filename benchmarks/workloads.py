@@ -5,8 +5,10 @@ then the body: n times (int64, nanoseconds) and n values (float32). W1 has some 
 sizes that vary (lognormal), W2 has ten samples in each.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from numpy.typing import NDArray
 SEED = 6
 SENSORS_AT_FULL_SIZE = 10_000
 START_NS = 1_780_000_000_000_000_000
-HEAD_BYTES = 8
-SAMPLE_BYTES = 12
-BLOCK = 2**20
+_HEAD = struct.Struct("<II")
+HEAD_BYTES = _HEAD.size
+TIME, VALUE = np.dtype("<i8"), np.dtype("<f4")
+SAMPLE_BYTES = TIME.itemsize + VALUE.itemsize
+BLOCK = 2**16
 Record = tuple[int, bytes]  # number of the sensor, body
 
 
@@ -68,22 +72,24 @@ def records(path: Path, begin: int = 0) -> Iterator[Record]:
         file.seek(begin)
         while more := file.read(BLOCK):
             block, at = rest + more, 0
-            while at + HEAD_BYTES <= len(block):
-                end = at + HEAD_BYTES + int.from_bytes(block[at : at + 4], "little")
-                if end > len(block):
+            last = len(block) - HEAD_BYTES
+            while at <= last:
+                size, sensor = _HEAD.unpack_from(block, at)
+                start = at + HEAD_BYTES
+                if start + size > len(block):
                     break
-                sensor = int.from_bytes(block[at + 4 : at + HEAD_BYTES], "little")
-                yield sensor, block[at + HEAD_BYTES : end]
-                at = end
+                at = start + size
+                yield sensor, block[start:at]
             rest = block[at:]
 
 
 def arrays(body: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Give times and values of one body, without copying them."""
     samples = len(body) // SAMPLE_BYTES
-    return np.frombuffer(body, "<i8", samples), np.frombuffer(body, "<f4", samples, 8 * samples)
+    return np.frombuffer(body, TIME, samples), np.frombuffer(body, VALUE, samples, 8 * samples)
 
 
+@cache
 def name_of(sensor: int) -> str:
     """Give the sensor's name."""
     return f"sensor-{sensor:05d}"

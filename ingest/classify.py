@@ -13,7 +13,7 @@ import numpy as np
 
 from batching.chunk import DeadLetter, encode_dead_letter, encode_ignored, encode_samples
 from batching.errors import SettingError
-from batching.model import Chunk, Element
+from batching.model import Element
 from batching.names import DEAD, DEAD_STREAM, IGNORED, IGNORED_STREAM, Key
 from ingest import sensors
 from ingest.decode.columns import Decoded, Part
@@ -207,8 +207,8 @@ def _element(event: Event, key: Key, parts: Sequence[Part]) -> Element:
         times_ns = np.concatenate([part.times_ns for part in parts])
         values = np.concatenate([part.values for part in parts])
     number, enqueued_ns = event.sequence_number, event.enqueued_ns
-    chunk = Chunk(number, enqueued_ns, clean(event.message_id), times_ns, values)
-    return Element(key, number, enqueued_ns, len(times_ns), encode_samples(chunk))
+    body = encode_samples(number, enqueued_ns, clean(event.message_id), times_ns, values)
+    return Element(key, number, enqueued_ns, len(times_ns), body)
 
 
 def _ignored(event: Event) -> Classified:

@@ -26,7 +26,7 @@ from ingest.stop_above import IntakeStopped, Stop, StopAbove
 from ingest.tally import Tally
 from ingest.watchdog import Watchdog
 
-SLICE_BYTES = 2**19  # one append: so that one partition fills a call while Redis works on others
+SLICE_BYTES = 2**18  # one append: so that one partition fills a call while Redis works on others
 GIVE_WAY_EVENTS = 64  # decoded without a break: some milliseconds in which nothing else goes on
 LAG_SECONDS = 5.0
 DRAIN_SECONDS = 0.1

@@ -253,15 +253,15 @@ def _shell(shell: Shell) -> bytes:
 def _pack(group: Group, parts: list[bytes]) -> None:
     """Lay out one group for the script: what it is told of the item, and the item."""
     key, first, last, bodies, believed, size_bytes, state, due_us, before, after = group
-    name, behind = key.text().encode(), len(state)
-    size = _ITEM.size + behind + sum(map(len, bodies))
+    name, behind, body = key.text().encode(), len(state), b"".join(bodies)
+    size = _ITEM.size + behind + len(body)
     seals = before is not None or after is not None
     parts += (
         _GROUP.pack(len(name), size, believed, seals),
         name,
         _ITEM.pack(_LAYOUT, first, last, _finite(due_us), size_bytes, 0, behind),
         state,
-        *bodies,
+        body,
     )
     if seals:
         reasons = (before.value if before else "", after.value if after else "", "")

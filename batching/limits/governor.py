@@ -186,10 +186,11 @@ class Governor:
         return Limit.IN_FLIGHT if over else None
 
     def _no_room(self, wanted: Callable[[], Amount]) -> Limit | None:
-        held, bounds = self.held(), self.bounds
-        if strained(held.plus(wanted()), bounds):
-            self._relieve(wanted(), bounds)
-        cause = binding(held, self.sealed(), wanted(), bounds)
+        held, bounds, coming = self.held(), self.bounds, wanted()
+        if strained(held.plus(coming), bounds):
+            self._relieve(coming, bounds)
+            coming = wanted()  # what is to be sealed will be opened again
+        cause = binding(held, self.sealed(), coming, bounds)
         full = cause is Limit.OPEN_BYTES and self._ceiling is not None
         return Limit.REDIS_FULL if full else cause
 

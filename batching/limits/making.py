@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-PEEK_BYTES, SMALL_BYTES = 3 * 2**19, 2**18  # of one manifest: at most; and counted at least
+PEEK_BYTES, SMALL_BYTES = 5 * 2**18, 2**18  # of one manifest: at most; and counted at least
 _WRITTEN = 2  # what is being written counts as this part of what was read
 MAKING_BYTES = PEEK_BYTES + PEEK_BYTES // _WRITTEN  # one is laid out while another is written
 

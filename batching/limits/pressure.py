@@ -40,7 +40,7 @@ class Bounds:
     open_bytes: int = 512 * 2**20
     open_sensors: int = 200_000
     in_flight_events: int = 50_000
-    sealed_bytes: int = 8 * 2**20
+    sealed_bytes: int = 6 * 2**20
 
     def __post_init__(self) -> None:
         """Check that something fits."""

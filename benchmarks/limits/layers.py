@@ -20,7 +20,7 @@ from batching.adapters.folder import FolderStore
 from batching.model import Element, SealReason
 from batching.names import Key
 from batching.ports import Group
-from batching.states import States
+from batching.states import States, by_key
 from benchmarks import bare, durable, load, owners, place, processes
 from benchmarks.figures import Figures
 from benchmarks.limits import bodies, bounds
@@ -175,7 +175,7 @@ def _planned(states: States, elements: Sequence[Element]) -> list[Append]:
     appends: list[Append] = []
     prev = -1
     for several in owners.slices(elements):
-        planned = states.plan(several)
+        planned = states.plan(by_key(several))
         states.keep(planned, ())
         appends.append((prev, several[-1].sequence_number, planned.groups))
         prev = several[-1].sequence_number

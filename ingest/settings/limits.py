@@ -21,7 +21,7 @@ class Limits(Part):
         " manifest. Lowered to half of what Redis may take.",
     )
     sealed_bytes: Bytes = Field(
-        default=Size(8 * 2**20),
+        default=Size(6 * 2**20),
         description="Of these, sealed ones that wait: above it the intake waits until manifests"
         " are made. More lets Redis take more while the store is slow.",
     )

@@ -56,7 +56,7 @@ class Bundle(Part):
     )
     max_bytes: Bytes = Field(
         default=Size(64 * 2**20),
-        description="A commit waits for no more than this, nor for more than 1.5 MiB.",
+        description="A commit waits for no more than this, nor for more than 1.25 MiB.",
     )
     format: Annotated[Literal["arrow"], BeforeValidator(_format), Accepts("arrow")] = Field(
         default="arrow", description="Arrow IPC (Feather v2)."

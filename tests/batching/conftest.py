@@ -21,7 +21,7 @@ from batching.layout import StreamFormat
 from batching.limits.governor import Governor
 from batching.limits.making import PEEK_BYTES
 from batching.metrics import BatchingMetrics
-from batching.model import Chunk, Element, Entry, SealReason, Store
+from batching.model import Element, Entry, SealReason, Store
 from batching.names import DEAD, Key
 from batching.parking.replay import ReplayBound
 from batching.partition import Partition
@@ -120,14 +120,9 @@ class Bench:
         self, number: int, sensor: str = "a", samples: int = 2, stream: str = "s"
     ) -> Element:
         enqueued = self.clock.now
-        chunk = Chunk(
-            number,
-            enqueued,
-            f"m{number}",
-            np.arange(samples) + enqueued,
-            np.full((samples, 1), float(number)),
-        )
-        return Element(Key(stream, sensor), number, enqueued, samples, encode_samples(chunk))
+        times, values = np.arange(samples) + enqueued, np.full((samples, 1), float(number))
+        body = encode_samples(number, enqueued, f"m{number}", times, values)
+        return Element(Key(stream, sensor), number, enqueued, samples, body)
 
     def dead_letter(self, number: int) -> Element:
         letter = DeadLetter("bad_json", "no JSON", b"{", 1)

@@ -73,7 +73,7 @@ def encoded(draw: st.DrawFn, numbers: st.SearchStrategy[int] = all_numbers) -> b
     """Encoded chunks of each kind."""
     kind = draw(st.sampled_from(["samples", "samples", "dead", "ignored"]))
     if kind == "samples":
-        return encode_samples(draw(chunks(numbers=numbers)))
+        return encode_samples(*draw(chunks(numbers=numbers)))
     number, enqueued_ns = draw(numbers), draw(int64s)
     if kind == "ignored":
         return encode_ignored(sequence_number=number, enqueued_ns=enqueued_ns)

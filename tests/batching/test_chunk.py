@@ -30,7 +30,7 @@ from tests.batching.given import chunks, int64s, letters
 
 @given(st.lists(chunks(), max_size=4))
 def test_chunks_come_back_from_a_buffer_as_they_went_in(made: list[Chunk]) -> None:
-    found = list(read(b"".join(encode_samples(chunk) for chunk in made)))
+    found = list(read(b"".join(encode_samples(*chunk) for chunk in made)))
     assert len(found) == len(made)
     for chunk, back in zip(made, found, strict=True):
         times_ns, values = samples_of(back)
@@ -68,12 +68,12 @@ def test_times_of_many_samples_lie_as_steps_where_each_has_few_bytes(
 ) -> None:
     times_ns = np.cumsum(np.array([begin] + [step] * (samples - 1), np.int64))
     chunk = Chunk(1, 2, "m", times_ns, np.ones((samples, 1), np.float32))
-    body = encode_samples(chunk)
+    body = encode_samples(*chunk)
     (back,) = read(body)
     bytes_of_times = 8 + {PLAIN: 8, STEPS: 4, SHORT_STEPS: 3}[version] * (samples - 1)
     assert (back.version, len(back.payload)) == (version, bytes_of_times + 4 * samples)
     assert samples_of(back)[0].tolist() == times_ns.tolist()
-    assert encode_samples(chunk._replace(times_ns=np.repeat(times_ns, 2)[::2])) == body
+    assert encode_samples(*chunk._replace(times_ns=np.repeat(times_ns, 2)[::2])) == body
 
 
 @pytest.mark.parametrize("at", [1, STEPS_FROM // 2, STEPS_FROM - 1])
@@ -84,7 +84,7 @@ def test_one_step_that_does_not_fit_lets_all_have_more_bytes(
     steps = np.ones(STEPS_FROM, np.int64)
     steps[at] = step
     times_ns = np.cumsum(steps)
-    (back,) = read(encode_samples(Chunk(1, 2, "", times_ns, np.ones((STEPS_FROM, 1)))))
+    (back,) = read(encode_samples(1, 2, "", times_ns, np.ones((STEPS_FROM, 1))))
     assert back.version == version
     assert np.array_equal(samples_of(back)[0], times_ns)
 
@@ -125,13 +125,13 @@ def test_only_samples_have_steps(kind: int, samples: int, version: int) -> None:
 def test_values_that_are_no_plain_block_are_encoded_in_their_order() -> None:
     values = np.arange(24, dtype=np.int16).reshape(4, 6)[::2, ::3].T
     chunk = Chunk(1, 2, "m", np.arange(4, dtype=np.int64)[::2], values)
-    (back,) = read(encode_samples(chunk))
+    (back,) = read(encode_samples(*chunk))
     assert np.array_equal(samples_of(back)[1], values)
     assert samples_of(back)[0].tolist() == [0, 2]
 
 
 def test_samples_are_views_of_the_buffer() -> None:
-    body = encode_samples(Chunk(1, 2, "id", np.arange(3), np.ones((3, 2))))
+    body = encode_samples(1, 2, "id", np.arange(3), np.ones((3, 2)))
     (back,) = read(body)
     for array in samples_of(back):
         assert not array.flags.owndata
@@ -158,14 +158,14 @@ def test_an_ignored_event_is_its_number_alone() -> None:
 
 
 def test_a_message_id_is_kept_up_to_1024_bytes() -> None:
-    (back,) = read(encode_samples(Chunk(1, 2, "é" * 1_000, np.arange(1), np.ones((1, 1)))))
+    (back,) = read(encode_samples(1, 2, "é" * 1_000, np.arange(1), np.ones((1, 1))))
     assert back.message_id == "é" * 512
     assert samples_of(back)[1].tolist() == [[1.0]]
 
 
 @given(chunks(), st.data())
 def test_a_chunk_that_is_cut_anywhere_is_corrupt(chunk: Chunk, data: st.DataObject) -> None:
-    whole = encode_samples(chunk)
+    whole = encode_samples(*chunk)
     cut = whole[: data.draw(st.integers(1, len(whole) - 1))]
     with pytest.raises(CorruptBuffer):
         list(read(cut))
@@ -173,7 +173,7 @@ def test_a_chunk_that_is_cut_anywhere_is_corrupt(chunk: Chunk, data: st.DataObje
 
 @given(chunks(), st.data())
 def test_no_bytes_make_the_reader_fail_in_another_way(chunk: Chunk, data: st.DataObject) -> None:
-    broken = bytearray(encode_samples(chunk))
+    broken = bytearray(encode_samples(*chunk))
     for place in data.draw(st.lists(st.integers(0, 31), min_size=1, max_size=4)):  # its head
         broken[place] = data.draw(st.integers(0, 255))
     try:

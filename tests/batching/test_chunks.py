@@ -1,6 +1,7 @@
 """The reader of many chunks gives what the walk from one to the next gives."""
 
 import re
+from itertools import starmap
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_samples_of_many_chunks_are_those_of_each_one_after_another(
 ) -> None:
     alike = chunks(channels=st.just(channels))
     made = data.draw(st.lists(st.lists(alike, min_size=1, max_size=3), min_size=1, max_size=4))
-    encoded_ = [b"".join(map(encode_samples, several)) for several in made]
+    encoded_ = [b"".join(starmap(encode_samples, several)) for several in made]
     each = [samples_of(chunk) for body in encoded_ for chunk in read(body)]
     times_ns, values = read_all(encoded_)[0].times_and_values(channels)
     assert times_ns.tobytes() == np.concatenate([times for times, _ in each]).tobytes()
@@ -105,14 +106,14 @@ def test_what_is_wrong_is_told_as_the_walk_tells_it(made: list[bytes], data: st.
 
 def test_a_message_id_that_was_cut_within_a_character_is_read_all_the_same() -> None:
     long = Chunk(1, 2, "a" + "é" * 1_000, np.arange(1), np.ones((1, 1)))
-    found, _ = read_all([encode_samples(long), encode_samples(long._replace(message_id="b"))])
+    found, _ = read_all([encode_samples(*long), encode_samples(*long._replace(message_id="b"))])
     assert found.table()["message_id"].to_pylist() == ["a" + "é" * 511 + "\ufffd", "b"]
 
 
 def test_a_character_that_two_message_ids_would_make_together_is_none() -> None:
     cut = [Chunk(i, 2, "m", np.arange(1), np.ones((1, 1))) for i in range(2)]
     made = [
-        encode_samples(c).replace(b"m", b) for c, b in zip(cut, (b"\xc3", b"\xa9"), strict=True)
+        encode_samples(*c).replace(b"m", b) for c, b in zip(cut, (b"\xc3", b"\xa9"), strict=True)
     ]
     found, _ = read_all(made)
     assert found.table()["message_id"].to_pylist() == ["\ufffd", "\ufffd"]
@@ -127,7 +128,7 @@ def test_chunks_alike_or_not_are_gathered_with_the_ids_that_they_have(sizes: lis
         Chunk(i, 2, "é" * (n % 4), rng.integers(0, 2**31, n), rng.standard_normal((n, 2)))
         for i, n in enumerate(sizes)
     ]
-    found, _ = read_all(list(map(encode_samples, made)))
+    found, _ = read_all(list(starmap(encode_samples, made)))
     times_ns, values = found.times_and_values(2)
     assert np.array_equal(times_ns, np.concatenate([chunk.times_ns for chunk in made]))
     assert np.array_equal(values, np.concatenate([chunk.values for chunk in made]))
@@ -140,13 +141,13 @@ def test_a_chunk_may_not_reach_into_the_next_body() -> None:
     whole = encode_ignored(sequence_number=1, enqueued_ns=2)
     with pytest.raises(CorruptBuffer, match="cut off"):
         read_all([whole[:-4], whole])
-    long = encode_samples(Chunk(1, 2, "m", np.arange(4), np.ones((4, 1))))
+    long = encode_samples(1, 2, "m", np.arange(4), np.ones((4, 1)))
     with pytest.raises(CorruptBuffer, match="cut off"):
         read_all([long[:-32], long[-32:]])
 
 
 def test_samples_of_one_dtype_are_not_copied_once_they_are_gathered() -> None:
-    body = encode_samples(Chunk(1, 2, "", np.arange(3), np.ones((3, 2), np.float32)))
+    body = encode_samples(1, 2, "", np.arange(3), np.ones((3, 2), np.float32))
     for array in read_all([body, body])[0].times_and_values(2):
         assert not array.flags.owndata
 
@@ -156,7 +157,7 @@ def test_times_that_lie_in_all_ways_are_gathered_together() -> None:
     rising = [np.arange(n) * (2**32 - 1) + ends for n in (STEPS_FROM, STEPS_FROM + 1)]
     times_ns = [rising[0], np.array([3, 1, 2]), rising[1], np.zeros(0, np.int64), rising[0][::-1]]
     times_ns += [np.arange(n) * (2**24 - 1) + ends for n in (STEPS_FROM + 1, STEPS_FROM)]
-    made = [encode_samples(Chunk(1, 2, "id", t, t.astype(np.float32)[:, None])) for t in times_ns]
+    made = [encode_samples(1, 2, "id", t, t.astype(np.float32)[:, None]) for t in times_ns]
     found, _ = read_all([b"".join(made[:2]), *made[2:]])
     versions = [STEPS, PLAIN, STEPS, PLAIN, PLAIN, SHORT_STEPS, SHORT_STEPS]
     assert found.heads["version"].tolist() == versions

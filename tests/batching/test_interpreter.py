@@ -61,7 +61,7 @@ def resident():
     return int(re.search(r"VmRSS:\\s+([0-9]+) kB", said)[1]) // 1024
 given_back = bytearray(2**23)
 del given_back  # from here on glibc would take what is smaller from the heap
-taken = [(bytearray(interpreter.LARGE_BYTES), bytearray(6_000)) for _ in range(25)]
+taken = [(bytearray(interpreter.LARGE_BYTES), bytearray(6_000)) for _ in range(50)]
 full = resident()
 kept = [small for _, small in taken]
 del taken
@@ -75,7 +75,7 @@ interpreter.settle()
 def cleared():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def takes():
-    return bytearray(2**19), bytearray(2**20), bytearray(2**20)
+    return bytearray(2**18), bytearray(2**19), bytearray(2**19)
 takes()
 before = cleared()
 for _ in range(100):

@@ -46,7 +46,7 @@ def a_chunk(stream: str, number: int) -> st.SearchStrategy[bytes]:
     if stream not in FORMATS:
         return any_kind
     channels = st.just(len(FORMATS[stream].channels))
-    fits = chunks(channels, st.just(number)).map(encode_samples)
+    fits = chunks(channels, st.just(number)).map(lambda chunk: encode_samples(*chunk))
     return st.integers(0, 9).flatmap(lambda odd: any_kind if odd == 9 else fits)
 
 

