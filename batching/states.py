@@ -8,7 +8,7 @@ is wrong and seals the buffer: a batch may be smaller than asked, never wrong.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from batching.due import DueTimes
 from batching.model import Element, SealReason
@@ -231,7 +231,7 @@ class States:
             brought: what comes next, by key, each in order.
 
         """
-        planned, opened, policy = Planned(), self._open.get, self._policy
+        planned, opened, policy = Planned(), self._open.get, cache(self._policy)
         for key, elements in brought.items():
             held, triggers = opened(key), policy(key[0])
             if not planned.lay_out_whole(key, elements, held, triggers):

@@ -71,10 +71,11 @@ async def deal(owners: Sequence[Partition], path: Path) -> None:
         )
         await asyncio.sleep(0)  # so that it is on its way
 
+    partitions = len(owners)
     for number, (sensor, body) in enumerate(records(path), 1):
         if number % GIVE_WAY_EVENTS == 0:
             await asyncio.sleep(0)
-        p = sensor % len(owners)
+        p = sensor % partitions
         times, values = arrays(body)
         each = element(key(sensor), next(numbers[p]), times, values.reshape(-1, 1))
         gathered[p].append(each)

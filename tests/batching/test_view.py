@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batching.errors import NewerFormat
-from batching.model import Entry
+from batching.model import Element, Entry
 from batching.names import Key
+from batching.states import by_key
 from batching.view import View
 
 KEYS = "abc"
@@ -49,6 +50,20 @@ def test_a_newcomer_who_reads_from_first_needed_knows_the_same_marks(
     assert newcomer.next == view.next
     for sensor in KEYS:
         assert newcomer.mark(Key("s", sensor)) == mark_of(manifests, sensor, checkpoint)
+
+
+@given(logs(), st.integers(-1, 40), st.integers(-1, 40), st.lists(st.sampled_from(KEYS)))
+def test_what_is_fresh_lies_above_its_keys_mark_and_what_was_acknowledged(
+    manifests: list[tuple[Entry, ...]], checkpoint: int, acked: int, senders: list[str]
+) -> None:
+    view = View(-1, 0)
+    for entries in manifests:
+        view.apply(entries)
+    view.move(checkpoint, view.first_needed(checkpoint))
+    brought = [Element(Key("s", sensor), n, 5, 1, b"x") for n, sensor in enumerate(senders)]
+    above = {key: max(acked, view.mark(key)) for key in by_key(brought)}
+    left = [each for each in brought if each.sequence_number > above[each.key]]
+    assert view.fresh(by_key(brought), acked) == by_key(left)
 
 
 @given(logs(), st.integers(-1, 40))
