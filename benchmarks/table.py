@@ -61,7 +61,8 @@ def markdown(sheet: Sheet) -> Iterator[str]:
     """Give a line about the machine, then a table for each workload."""
     last = sheet.sessions()[-1]
     about, days = last["machine"], sorted({line.get("day", "") for line in sheet.sessions()})
-    known = {k: v for of in last.get("versions", {}).values() for k, v in of.items()}
+    of_peers = (of for line in sheet.sessions() for of in line.get("versions", {}).values())
+    known = {k: v for of in of_peers for k, v in of.items()}
     versions = ", ".join(f"{k} {v}" for k, v in known.items() if k != "numpy")
     yield (
         f"{' and '.join(days)}, Python {about['python']}, {about['cores']} cores, load before "
