@@ -86,10 +86,7 @@ def encode_samples(
     samples, channels = values.shape
     if times_ns.dtype is not _TIMES:
         times_ns = times_ns.astype(_TIMES)
-    if samples < STEPS_FROM:
-        version, times = PLAIN, times_ns.tobytes()
-    else:
-        version, times = _steps(times_ns)
+    version, times = _steps(times_ns) if samples >= STEPS_FROM else (PLAIN, times_ns.tobytes())
     rows = values.tobytes()
     name = message_id.encode()[:_NAME_BYTES] if message_id else b""
     length = _BEHIND_LENGTH + len(name) + len(times) + len(rows)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.workloads import arrays, name_of, records
+from benchmarks.workloads import TIME, VALUE, arrays, name_of, records
 
-SAMPLES = np.dtype([("time", "<i8"), ("value", "<f4")])
+SAMPLES = np.dtype([("time", TIME), ("value", VALUE)])
 
 
 def write_batch(out: Path, sensor: str, number: int, bodies: list[bytes]) -> None:

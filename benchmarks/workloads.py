@@ -54,9 +54,9 @@ class Workload:
             for sensor, samples in zip(sensors, self.sizes(events, rng), strict=True):
                 times = now + np.cumsum(rng.integers(1, 2_000_000, samples))
                 now += 600_000
-                head = np.array([samples * SAMPLE_BYTES, sensor], "<u4")
+                head = _HEAD.pack(samples * SAMPLE_BYTES, sensor)
                 values = rng.standard_normal(samples, np.float32)
-                file.write(head.tobytes() + times.astype("<i8").tobytes() + values.tobytes())
+                file.write(head + times.astype(TIME).tobytes() + values.tobytes())
 
 
 WORKLOADS = {

@@ -22,15 +22,14 @@ import typer
 from batching.adapters.folder import FolderStore
 from batching.adapters.local_launcher import LocalLauncher
 from batching.model import Element
-from batching.names import Key
-from benchmarks.durable import PARTITIONS, STREAM, rules, through
+from benchmarks.durable import PARTITIONS, key, rules, through
 from benchmarks.figures import Figures
 from benchmarks.limits.command import Place, Quick, Repeat, start
 from benchmarks.limits.handover import from_triggers, note, run_by_run
 from benchmarks.limits.pace import Waits, paced
 from benchmarks.limits.watched import Watched
 from benchmarks.owners import committing, element, opened
-from benchmarks.workloads import WORKLOADS, Record, Workload, arrays, name_of, records
+from benchmarks.workloads import WORKLOADS, Record, Workload, arrays, records
 from ingest.source import GATHER_SECONDS
 
 QUICK_SHARE, QUICK_SECONDS, QUICK_RUNS = 0.005, 1.0, 3
@@ -146,7 +145,7 @@ class _Source:
     def __call__(self, number: int) -> Element:
         sensor, body = self._source[number % len(self._source)]
         times, values = arrays(body)
-        return element(Key(STREAM, name_of(sensor)), number, times, values.reshape(-1, 1))
+        return element(key(sensor), number, times, values.reshape(-1, 1))
 
 
 async def _run_by_run(folder: Path, runs: int, figures: Figures) -> None:
